@@ -1,0 +1,46 @@
+import * as v from 'valibot';
+import { componentNames } from '../../lib/names.js';
+import { service, unary } from '../contract.js';
+import { bytes, empty, name, positive } from './fields.js';
+
+/** Who credentials are made for: the components that need some, and `master`, the node's own administrator. */
+export const holder = v.picklist([...componentNames, 'master']);
+export type Holder = v.InferOutput<typeof holder>;
+
+export const credentialFile = v.strictObject({ name, data: bytes });
+export type CredentialFile = v.InferOutput<typeof credentialFile>;
+
+/** The PKI in etcd. Every call waits for it within the caller's deadline, then UNAVAILABLE with what it waits for. */
+export const certs = service('certs', {
+  /**
+   * The files a holder needs, as PEM or kubeconfig:
+   * kube.apiserver: ca.crt, apiserver.crt, apiserver.key, kubelet-client.crt, kubelet-client.key, aggregation-ca.crt,
+   * front-proxy.crt, front-proxy.key, service-account.key, service-account.pub;
+   * kube.controller-manager: kubeconfig, ca.crt, tls.crt, tls.key, service-account.key;
+   * kube.scheduler: kubeconfig, ca.crt, tls.crt, tls.key; kube.proxy: kubeconfig;
+   * kube.kubelet: kubelet.kubeconfig, ca.crt, kubelet.crt, kubelet.key;
+   * master: ca.crt, client.crt, client.key.
+   */
+  credentials: unary(v.strictObject({ holder }), v.strictObject({ files: v.array(credentialFile) }), {
+    deadlineMs: 30_000,
+    idempotent: true,
+  }),
+  /** A kubeconfig with a fresh client certificate for any identity; UNAVAILABLE at once while there is no PKI. */
+  debugKubeconfig: unary(
+    v.strictObject({
+      id: v.pipe(v.string(), v.nonEmpty(), v.maxLength(253)),
+      groups: v.pipe(v.array(v.pipe(v.string(), v.nonEmpty(), v.maxLength(253))), v.maxLength(64)),
+      ttlSeconds: v.optional(positive),
+    }),
+    v.strictObject({ kubeconfig: v.string(), expiresAtMs: v.number() }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
+  /** SHA-256 fingerprints of the CAs, as a way to see that the PKI is the same one. */
+  authorities: unary(
+    empty,
+    v.strictObject({
+      authorities: v.array(v.strictObject({ name, sha256: v.string(), notAfterMs: v.number() })),
+    }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
+});

@@ -1,0 +1,93 @@
+import * as v from 'valibot';
+import { service, stream, unary } from '../contract.js';
+import { bytes, count, empty, name, positive } from './fields.js';
+
+/** A file that a component gets on its own ramfs mount, gone with the component. */
+export const secretFile = v.strictObject({ name, data: bytes });
+
+export const spawnRequest = v.strictObject({
+  /** The component's dotted name; at most one child of a name runs at a time. */
+  name,
+  argv: v.pipe(v.array(v.string()), v.minLength(1)),
+  env: v.record(v.string(), v.string()),
+  cwd: v.string(),
+  secrets: v.array(secretFile),
+});
+export type SpawnRequest = v.InferOutput<typeof spawnRequest>;
+
+/** How a process ended: an exit code, or the signal that ended it. */
+export const exitStatus = v.strictObject({
+  code: v.nullable(v.number()),
+  signal: v.nullable(v.string()),
+  /** Wall clock, milliseconds since the epoch. */
+  atMs: v.number(),
+});
+export type ExitStatus = v.InferOutput<typeof exitStatus>;
+
+export const child = v.strictObject({
+  name,
+  pid: positive,
+  /** Clock ticks since boot from /proc/PID/stat: with the pid it names one process for good. */
+  startTicks: count,
+  /** How often the component has been started in this state folder's life, from 1. */
+  run: positive,
+  startedAtMs: v.number(),
+  /** SHA-256 of argv, environment, folder and secrets: whether what runs is what is asked for. */
+  digest: v.string(),
+  exit: v.nullable(exitStatus),
+});
+export type Child = v.InferOutput<typeof child>;
+
+export const condition = v.strictObject({
+  name,
+  status: v.picklist(['true', 'false', 'unknown']),
+  /** One CamelCase word for programs, empty while true. */
+  reason: v.string(),
+  /** A sentence for people: what is wrong or what is waited for. */
+  message: v.string(),
+  /** Wall clock of the last change of status, milliseconds since the epoch. */
+  sinceMs: v.number(),
+});
+export type Condition = v.InferOutput<typeof condition>;
+
+export const conditionUpdate = v.strictObject({
+  name,
+  status: v.picklist(['true', 'false', 'unknown']),
+  reason: v.string(),
+  message: v.string(),
+});
+export type ConditionUpdate = v.InferOutput<typeof conditionUpdate>;
+
+/** What only the main thread may do: processes, their secrets, and the board of conditions. */
+export const host = service('host', {
+  /** Starts a component. ALREADY_EXISTS while one of that name runs; NOT_FOUND, PERMISSION_DENIED when exec fails. */
+  spawn: unary(spawnRequest, child, { deadlineMs: 10_000 }),
+  /** Sends a signal to the component's whole process group; NOT_FOUND when it does not run. */
+  signal: unary(
+    v.strictObject({ name, signal: v.picklist(['SIGTERM', 'SIGKILL', 'SIGHUP', 'SIGCONT']) }),
+    empty,
+    {
+      deadlineMs: 5_000,
+    },
+  ),
+  /** Runs a short command to its end and gives back its output, cut to 64 KiB. */
+  run: unary(
+    v.strictObject({
+      argv: v.pipe(v.array(v.string()), v.minLength(1)),
+      env: v.record(v.string(), v.string()),
+    }),
+    v.strictObject({ code: v.nullable(v.number()), signal: v.nullable(v.string()), output: v.string() }),
+    { deadlineMs: 120_000 },
+  ),
+  /** The table of children as it is, then each change: nothing is missed between the two. */
+  children: stream(empty, v.strictObject({ child })),
+  /** Puts conditions on the board. */
+  setConditions: unary(v.strictObject({ conditions: v.array(conditionUpdate) }), empty, {
+    deadlineMs: 5_000,
+    idempotent: true,
+  }),
+  /** NOT_FOUND with the names that exist for a name that nobody ever set or declared. */
+  condition: unary(v.strictObject({ name }), condition, { deadlineMs: 5_000, idempotent: true }),
+  /** The board as it is, then each change. */
+  conditions: stream(empty, v.strictObject({ condition })),
+});

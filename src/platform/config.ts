@@ -5,44 +5,57 @@ import { HamletError, errnoOf } from '../lib/errors.js';
 import { pathsFor, type Paths } from './paths.js';
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const absolutePath = v.pipe(v.string(), v.check(path.isAbsolute, 'has to be an absolute path'));
+const absolutePath = v.pipe(
+  v.string(),
+  v.check((value) => path.isAbsolute(value), 'has to be an absolute path'),
+);
 const ipv4 = v.pipe(v.string(), v.ipv4('has to be an IPv4 address'));
-const cidr = v.pipe(v.string(), v.regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'has to be an IPv4 range such as 10.96.0.0/16'));
-
-const group = <const E extends v.ObjectEntries>(entries: E) => v.optional(v.strictObject(entries), {});
+const cidr = v.pipe(
+  v.string(),
+  v.regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'has to be an IPv4 range such as 10.96.0.0/16'),
+);
 
 /** The configuration file; docs/configuration.md explains each setting. */
 const configFile = v.strictObject({
   layout: v.optional(v.picklist(['default', 'appliance']), 'default'),
-  paths: group({ state: v.optional(absolutePath), run: v.optional(absolutePath) }),
-  node: group({ address: v.optional(ipv4) }),
-  ports: group({
-    debug: v.optional(port, 7837),
-    apiserver: v.optional(port, 6443),
-    kubelet: v.optional(port, 10_250),
-    kubeletHealth: v.optional(port, 10_248),
-    controllerManager: v.optional(port, 10_257),
-    scheduler: v.optional(port, 10_259),
-    proxyHealth: v.optional(port, 10_256),
-    proxyMetrics: v.optional(port, 10_249),
-  }),
-  network: group({
-    podCidr: v.optional(cidr, '10.244.0.0/24'),
-    serviceCidr: v.optional(cidr, '10.96.0.0/16'),
-    clusterDns: v.optional(v.array(ipv4), ['10.96.0.10']),
-    clusterDomain: v.optional(v.string(), 'cluster.local'),
-    /** Linux allows 15 characters for an interface's name. */
-    bridge: v.optional(v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,14}$/)), 'hamlet0'),
-  }),
-  kubeProxy: group({ enabled: v.optional(v.boolean(), true) }),
-  components: group({
-    /** A folder of binaries that the user already has, instead of the provider's. */
-    dir: v.optional(absolutePath),
-    cacheDir: v.optional(absolutePath, '/var/cache/hamlet'),
-    provider: v.optional(v.picklist(['debian']), 'debian'),
-  }),
-  images: group({ dir: v.optional(absolutePath) }),
-  debug: group({ address: v.optional(ipv4, '127.0.0.1') }),
+  paths: v.optional(v.strictObject({ state: v.optional(absolutePath), run: v.optional(absolutePath) }), {}),
+  node: v.optional(v.strictObject({ address: v.optional(ipv4) }), {}),
+  ports: v.optional(
+    v.strictObject({
+      debug: v.optional(port, 7837),
+      apiserver: v.optional(port, 6443),
+      kubelet: v.optional(port, 10_250),
+      kubeletHealth: v.optional(port, 10_248),
+      controllerManager: v.optional(port, 10_257),
+      scheduler: v.optional(port, 10_259),
+      proxyHealth: v.optional(port, 10_256),
+      proxyMetrics: v.optional(port, 10_249),
+    }),
+    {},
+  ),
+  network: v.optional(
+    v.strictObject({
+      podCidr: v.optional(cidr, '10.244.0.0/24'),
+      serviceCidr: v.optional(cidr, '10.96.0.0/16'),
+      clusterDns: v.optional(v.array(ipv4), ['10.96.0.10']),
+      clusterDomain: v.optional(v.string(), 'cluster.local'),
+      /** Linux allows 15 characters for an interface's name. */
+      bridge: v.optional(v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,14}$/)), 'hamlet0'),
+    }),
+    {},
+  ),
+  kubeProxy: v.optional(v.strictObject({ enabled: v.optional(v.boolean(), true) }), {}),
+  components: v.optional(
+    v.strictObject({
+      /** A folder of binaries that the user already has, instead of the provider's. */
+      dir: v.optional(absolutePath),
+      cacheDir: v.optional(absolutePath, '/var/cache/hamlet'),
+      provider: v.optional(v.picklist(['debian']), 'debian'),
+    }),
+    {},
+  ),
+  images: v.optional(v.strictObject({ dir: v.optional(absolutePath) }), {}),
+  debug: v.optional(v.strictObject({ address: v.optional(ipv4, '127.0.0.1') }), {}),
 });
 
 type ConfigFile = v.InferOutput<typeof configFile>;
@@ -65,7 +78,9 @@ export const defaultConfigFile = '/etc/hamlet/config.yaml';
 export function parseConfig(settings: unknown, file: string): Config {
   const result = v.safeParse(configFile, settings ?? {});
   if (!result.success) {
-    const problems = result.issues.map((issue) => `${v.getDotPath(issue) ?? '(the whole file)'}: ${issue.message}`);
+    const problems = result.issues.map(
+      (issue) => `${v.getDotPath(issue) ?? '(the whole file)'}: ${issue.message}`,
+    );
     throw new HamletError('INVALID_ARGUMENT', `${file}: ${problems.join('; ')}`, { details: { problems } });
   }
   const { paths, layout, images, components, ...rest } = result.output;
@@ -73,7 +88,7 @@ export function parseConfig(settings: unknown, file: string): Config {
   return {
     ...rest,
     layout,
-    components: { ...components, cacheDir: process.env['HAMLET_CACHE_DIR'] ?? components.cacheDir },
+    components: { ...components, cacheDir: process.env.HAMLET_CACHE_DIR ?? components.cacheDir },
     paths: resolved,
     imagesDir: images.dir ?? resolved.images,
   };

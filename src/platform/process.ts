@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { errnoOf } from '../lib/errors.js';
+
+/**
+ * When a process was started, in clock ticks since boot: field 22 of /proc/PID/stat (proc(5)). Together with the pid
+ * it names one process for good. Undefined when there is no such process, or only its zombie.
+ */
+export function startTicksOf(pid: number): number | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+  // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  const ticks = Number(fields[19]);
+  return Number.isFinite(ticks) ? ticks : undefined;
+}
+
+/** Whether the process that was started at `startTicks` under this pid is still alive. */
+export function isAlive(pid: number, startTicks: number): boolean {
+  return startTicksOf(pid) === startTicks;
+}
+
+/**
+ * Sends a signal to a process group, or to one process for a positive pid.
+ * Returns false when there is nobody to receive it.
+ */
+export function sendSignal(target: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(target, signal);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ESRCH') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,375 @@
+// Generated from proto/hamlet/debug/v1/debug.proto by `npm run gen`. Do not edit.
+
+import { ProtoReader, ProtoWriter } from '../../../../lib/protobuf.js';
+
+export interface GetDebugKubeconfigRequest {
+  /** The user that Kubernetes sees: the certificate's common name. 1 to 253 characters. */
+  readonly id: string;
+  /** The groups that Kubernetes sees: the certificate's organizations. At most 64; `system:masters` may do everything. */
+  readonly groups: readonly string[];
+}
+
+export function encodeGetDebugKubeconfigRequest(message: GetDebugKubeconfigRequest): Buffer {
+  const writer = new ProtoWriter();
+  if (message.id !== '') writer.string(1, message.id);
+  for (const item of message.groups) writer.string(2, item);
+  return writer.finish();
+}
+
+export function decodeGetDebugKubeconfigRequest(bytes: Uint8Array): GetDebugKubeconfigRequest {
+  const message: { id: string; groups: string[] } = {
+    id: '',
+    groups: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.id = reader.string();
+        break;
+      case 18: // field 2
+        message.groups.push(reader.string());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface GetDebugKubeconfigResponse {
+  /** A kubeconfig, YAML, with the cluster's CA, the certificate and its key inside. It is a secret. */
+  readonly kubeconfig: string;
+  /** When the certificate ends, in milliseconds since the Unix epoch. */
+  readonly expiresAtMs: number;
+  /**
+   * How to start the kubectl that belongs to the node: a program and the arguments that come before the user's own.
+   * A path on the node's machine; empty when the node has none.
+   */
+  readonly kubectlCommand: readonly string[];
+}
+
+export function encodeGetDebugKubeconfigResponse(message: GetDebugKubeconfigResponse): Buffer {
+  const writer = new ProtoWriter();
+  if (message.kubeconfig !== '') writer.string(1, message.kubeconfig);
+  if (message.expiresAtMs !== 0) writer.int64(2, message.expiresAtMs);
+  for (const item of message.kubectlCommand) writer.string(3, item);
+  return writer.finish();
+}
+
+export function decodeGetDebugKubeconfigResponse(bytes: Uint8Array): GetDebugKubeconfigResponse {
+  const message: { kubeconfig: string; expiresAtMs: number; kubectlCommand: string[] } = {
+    kubeconfig: '',
+    expiresAtMs: 0,
+    kubectlCommand: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.kubeconfig = reader.string();
+        break;
+      case 16: // field 2
+        message.expiresAtMs = reader.int64();
+        break;
+      case 26: // field 3
+        message.kubectlCommand.push(reader.string());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface GetComponentLogsRequest {
+  /** The component's dotted name, whole or in pieces: ["kube", "apiserver"] and ["kube.apiserver"] mean the same. */
+  readonly componentPath: readonly string[];
+  /** How many lines from the end of the log; 0 means all that the ring holds. */
+  readonly tailLines: number;
+}
+
+export function encodeGetComponentLogsRequest(message: GetComponentLogsRequest): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.componentPath) writer.string(1, item);
+  if (message.tailLines !== 0) writer.int64(2, message.tailLines);
+  return writer.finish();
+}
+
+export function decodeGetComponentLogsRequest(bytes: Uint8Array): GetComponentLogsRequest {
+  const message: { componentPath: string[]; tailLines: number } = {
+    componentPath: [],
+    tailLines: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.componentPath.push(reader.string());
+        break;
+      case 16: // field 2
+        message.tailLines = reader.int32();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface GetComponentLogsResponse {
+  /**
+   * The lines, oldest first, as the component wrote them and without their newline. They are bytes and not strings,
+   * because a component may write what is not valid UTF-8. A line longer than 16,384 bytes is cut and ends in "...".
+   */
+  readonly lines: readonly Uint8Array[];
+}
+
+export function encodeGetComponentLogsResponse(message: GetComponentLogsResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.lines) writer.bytes(1, item);
+  return writer.finish();
+}
+
+export function decodeGetComponentLogsResponse(bytes: Uint8Array): GetComponentLogsResponse {
+  const message: { lines: Uint8Array[] } = {
+    lines: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.lines.push(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface GetConditionRequest {
+  /** The condition's name: `NodeReady` and its like, or the dotted name of a component. */
+  readonly name: string;
+}
+
+export function encodeGetConditionRequest(message: GetConditionRequest): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  return writer.finish();
+}
+
+export function decodeGetConditionRequest(bytes: Uint8Array): GetConditionRequest {
+  const message: { name: string } = {
+    name: '',
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface GetConditionResponse {
+  /** Whether the condition's status is `true`. */
+  readonly ok: boolean;
+  /** All that is known about it. */
+  readonly condition: Condition | undefined;
+}
+
+export function encodeGetConditionResponse(message: GetConditionResponse): Buffer {
+  const writer = new ProtoWriter();
+  if (message.ok) writer.bool(1, message.ok);
+  if (message.condition !== undefined) writer.bytes(2, encodeCondition(message.condition));
+  return writer.finish();
+}
+
+export function decodeGetConditionResponse(bytes: Uint8Array): GetConditionResponse {
+  const message: { ok: boolean; condition: Condition | undefined } = {
+    ok: false,
+    condition: undefined,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 8: // field 1
+        message.ok = reader.bool();
+        break;
+      case 18: // field 2
+        message.condition = decodeCondition(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export type ListConditionsRequest = Readonly<Record<string, never>>;
+
+export function encodeListConditionsRequest(_message: ListConditionsRequest): Buffer {
+  return new ProtoWriter().finish();
+}
+
+export function decodeListConditionsRequest(bytes: Uint8Array): ListConditionsRequest {
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) reader.skip();
+  return {};
+}
+
+export interface ListConditionsResponse {
+  /** Every condition. */
+  readonly conditions: readonly Condition[];
+}
+
+export function encodeListConditionsResponse(message: ListConditionsResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.conditions) writer.bytes(1, encodeCondition(item));
+  return writer.finish();
+}
+
+export function decodeListConditionsResponse(bytes: Uint8Array): ListConditionsResponse {
+  const message: { conditions: Condition[] } = {
+    conditions: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.conditions.push(decodeCondition(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** Condition is one thing about the node that holds or does not. */
+export interface Condition {
+  /** The name that GetCondition takes. */
+  readonly name: string;
+  /** `true`, `false`, or `unknown` while nobody has found out. */
+  readonly status: string;
+  /** One CamelCase word for programs, such as `ProbeFailed`; may be empty while the status is `true`. */
+  readonly reason: string;
+  /** A sentence for people: what is wrong, or what is waited for. */
+  readonly message: string;
+  /** When the status last changed, in milliseconds since the Unix epoch. */
+  readonly sinceMs: number;
+}
+
+export function encodeCondition(message: Condition): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.status !== '') writer.string(2, message.status);
+  if (message.reason !== '') writer.string(3, message.reason);
+  if (message.message !== '') writer.string(4, message.message);
+  if (message.sinceMs !== 0) writer.int64(5, message.sinceMs);
+  return writer.finish();
+}
+
+export function decodeCondition(bytes: Uint8Array): Condition {
+  const message: { name: string; status: string; reason: string; message: string; sinceMs: number } = {
+    name: '',
+    status: '',
+    reason: '',
+    message: '',
+    sinceMs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 18: // field 2
+        message.status = reader.string();
+        break;
+      case 26: // field 3
+        message.reason = reader.string();
+        break;
+      case 34: // field 4
+        message.message = reader.string();
+        break;
+      case 40: // field 5
+        message.sinceMs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/**
+ * NodeDebugService answers questions about one node, from the first moment of its start. What is not there yet is
+ * UNAVAILABLE, with a message that says what is waited for.
+ *
+ * There is no authentication: whoever reaches the port is an administrator of the cluster. It listens on the
+ * loopback address unless the node's configuration says otherwise.
+ */
+export const nodeDebugService = {
+  /**
+   * GetDebugKubeconfig issues a short-lived client certificate for any identity.
+   *
+   * INVALID_ARGUMENT for an empty identity or group; UNAVAILABLE while there is no PKI.
+   */
+  getDebugKubeconfig: {
+    path: '/hamlet.debug.v1.NodeDebugService/GetDebugKubeconfig',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeGetDebugKubeconfigRequest,
+    requestDeserialize: decodeGetDebugKubeconfigRequest,
+    responseSerialize: encodeGetDebugKubeconfigResponse,
+    responseDeserialize: decodeGetDebugKubeconfigResponse,
+  },
+  /**
+   * GetComponentLogs gives the end of one component's log.
+   *
+   * A whole ring can be larger than the 4 MiB that gRPC clients take by default: a client either raises its limit
+   * for received messages or asks for fewer lines.
+   *
+   * INVALID_ARGUMENT for an empty path or a negative number of lines; NOT_FOUND, with the names that exist, for a
+   * component that has no log.
+   */
+  getComponentLogs: {
+    path: '/hamlet.debug.v1.NodeDebugService/GetComponentLogs',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeGetComponentLogsRequest,
+    requestDeserialize: decodeGetComponentLogsRequest,
+    responseSerialize: encodeGetComponentLogsResponse,
+    responseDeserialize: decodeGetComponentLogsResponse,
+  },
+  /**
+   * GetCondition tells whether one thing about the node is as it should be.
+   *
+   * NOT_FOUND, with the names that exist, for an unknown condition.
+   */
+  getCondition: {
+    path: '/hamlet.debug.v1.NodeDebugService/GetCondition',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeGetConditionRequest,
+    requestDeserialize: decodeGetConditionRequest,
+    responseSerialize: encodeGetConditionResponse,
+    responseDeserialize: decodeGetConditionResponse,
+  },
+  /** ListConditions gives every condition of the node, in the order in which people read them. */
+  listConditions: {
+    path: '/hamlet.debug.v1.NodeDebugService/ListConditions',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeListConditionsRequest,
+    requestDeserialize: decodeListConditionsRequest,
+    responseSerialize: encodeListConditionsResponse,
+    responseDeserialize: decodeListConditionsResponse,
+  },
+} as const;

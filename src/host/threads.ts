@@ -1,0 +1,180 @@
+import { type ResourceLimits, Worker } from 'node:worker_threads';
+import { errnoOf } from '../lib/errors.js';
+import { deferred } from '../ipc/deferred.js';
+import {
+  HEARTBEAT_MS,
+  type HostMessage,
+  type ThreadData,
+  type ThreadLog,
+  type ThreadMessage,
+} from '../ipc/thread.js';
+
+export interface ThreadOptions {
+  readonly name: string;
+  /** The worker's main file. */
+  readonly url: URL;
+  /** The router's path, and what Router.admit() gave for the name. */
+  readonly mesh: { readonly path: string; readonly secret: string };
+  /** Handed to the worker's setup function as a structured clone; SharedArrayBuffers are shared. */
+  readonly data?: unknown;
+  readonly log?: ThreadLog;
+  readonly resourceLimits?: ResourceLimits;
+  readonly env?: NodeJS.ProcessEnv;
+  /** A thread whose event loop has not turned for this long is reported as stuck, in milliseconds. */
+  readonly stuckAfterMs?: number;
+  readonly onEvent?: (event: ThreadEvent) => void;
+}
+
+/** An error that ended a thread; only its text crosses over. */
+export interface ThreadError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly code?: string;
+}
+
+export type ThreadExit =
+  /** It was asked to, and did. */
+  | { readonly kind: 'stopped' }
+  /** It was ended by force: terminate(), or stop() whose patience was over. */
+  | { readonly kind: 'terminated' }
+  | { readonly kind: 'out-of-memory'; readonly message: string }
+  | { readonly kind: 'crashed'; readonly exitCode: number; readonly error?: ThreadError };
+
+export type ThreadEvent =
+  | { readonly kind: 'ready'; readonly afterMs: number }
+  | { readonly kind: 'stuck'; readonly silentMs: number }
+  | { readonly kind: 'recovered' }
+  | { readonly kind: 'exit'; readonly cause: ThreadExit };
+
+/** A running worker thread. */
+export class Thread {
+  readonly name: string;
+  /** Resolves when the worker's setup is done and it serves; rejected if it ends before. */
+  readonly ready: Promise<undefined>;
+  /** Resolves when the thread has ended. Never rejected. */
+  readonly exited: Promise<ThreadExit>;
+  readonly #worker: Worker;
+  readonly #startedMs = performance.now();
+  readonly #emit: (event: ThreadEvent) => void;
+  #ending: 'stopped' | 'terminated' | undefined;
+  #error: unknown;
+
+  /** @internal Use startThread(). */
+  constructor(options: ThreadOptions) {
+    this.name = options.name;
+    this.#emit = options.onEvent ?? (() => undefined);
+    const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    const workerData: ThreadData = {
+      name: options.name,
+      mesh: options.mesh,
+      log: options.log ?? {},
+      data: options.data,
+      heartbeat,
+    };
+    this.#worker = new Worker(options.url, {
+      name: options.name,
+      workerData,
+      ...(options.resourceLimits !== undefined && { resourceLimits: options.resourceLimits }),
+      ...(options.env !== undefined && { env: options.env }),
+    });
+    const ready = deferred<undefined>();
+    const exited = deferred<ThreadExit>();
+    this.ready = ready.promise;
+    this.exited = exited.promise;
+    ready.promise.catch(() => undefined);
+    this.#worker.on('message', (message: ThreadMessage) => {
+      message.kind satisfies 'ready';
+      ready.resolve(undefined);
+      this.#emit({ kind: 'ready', afterMs: performance.now() - this.#startedMs });
+    });
+    this.#worker.on('error', (error) => (this.#error = error));
+    const watch =
+      options.stuckAfterMs === undefined ? undefined : this.#watch(heartbeat, options.stuckAfterMs);
+    this.#worker.on('exit', (exitCode) => {
+      clearInterval(watch);
+      const cause = this.#causeOf(exitCode);
+      ready.reject(new Error(`${this.name} ended before it was ready`));
+      exited.resolve(cause);
+      this.#emit({ kind: 'exit', cause });
+    });
+  }
+
+  /** Asks the worker to stop, and ends it by force after `patienceMs`. Gives how it ended. */
+  async stop(patienceMs: number): Promise<ThreadExit> {
+    this.#ending ??= 'stopped';
+    const message: HostMessage = { kind: 'stop' };
+    this.#worker.postMessage(message);
+    const timer = setTimeout(() => void this.terminate(), patienceMs);
+    try {
+      return await this.exited;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends the thread by force. Gives how it ended. */
+  async terminate(): Promise<ThreadExit> {
+    this.#ending = 'terminated';
+    await this.#worker.terminate();
+    return this.exited;
+  }
+
+  #causeOf(exitCode: number): ThreadExit {
+    const error = this.#error;
+    if (error !== undefined) {
+      const { name, message, stack, code } = describe(error);
+      if (code === 'ERR_WORKER_OUT_OF_MEMORY') return { kind: 'out-of-memory', message };
+      return {
+        kind: 'crashed',
+        exitCode,
+        error: { name, message, stack, ...(code !== undefined && { code }) },
+      };
+    }
+    if (this.#ending === 'terminated') return { kind: 'terminated' };
+    if (this.#ending === 'stopped' && exitCode === 0) return { kind: 'stopped' };
+    return { kind: 'crashed', exitCode };
+  }
+
+  #watch(heartbeat: SharedArrayBuffer, stuckAfterMs: number): NodeJS.Timeout {
+    const beats = new Int32Array(heartbeat);
+    let last = 0;
+    let changedMs = performance.now();
+    let checkedMs = changedMs;
+    let stuck = false;
+    const timer = setInterval(
+      () => {
+        const now = performance.now();
+        const beat = Atomics.load(beats, 0);
+        // Time in which this thread itself stood still (a suspended machine) says nothing about the other.
+        const stoodStillMs = Math.max(0, now - checkedMs - stuckAfterMs);
+        checkedMs = now;
+        changedMs += stoodStillMs;
+        if (beat !== last) {
+          last = beat;
+          changedMs = now;
+          if (stuck) this.#emit({ kind: 'recovered' });
+          stuck = false;
+        } else if (!stuck && now - changedMs >= stuckAfterMs) {
+          stuck = true;
+          this.#emit({ kind: 'stuck', silentMs: now - changedMs });
+        }
+      },
+      Math.max(HEARTBEAT_MS, stuckAfterMs / 4),
+    );
+    timer.unref();
+    return timer;
+  }
+}
+
+/** Starts a worker thread. Everything that happens to it reaches `onEvent`; the last event is its exit. */
+export function startThread(options: ThreadOptions): Thread {
+  return new Thread(options);
+}
+
+function describe(error: unknown): ThreadError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: '' };
+  const code = errnoOf(error) ?? ('code' in error && typeof error.code === 'string' ? error.code : undefined);
+  const { name, message, stack = '' } = error;
+  return { name, message, stack, ...(code !== undefined && { code }) };
+}

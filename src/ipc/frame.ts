@@ -1,0 +1,215 @@
+import { HamletError } from '../lib/errors.js';
+
+/** A frame is this header and a body of `length` bytes (docs/ipc.md); all numbers are big-endian. */
+export const HEADER_BYTES = 16;
+
+/** The largest body a frame may have. A longer one is refused from its header, before it is buffered. */
+export const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/** The largest body of a frame of a chunked message: with its header it fills one 64 KiB read. */
+export const CHUNK_BYTES = 64 * 1024 - HEADER_BYTES;
+
+/** What a receiver lets a sender have in flight for one call: two chunks. */
+export const WINDOW_BYTES = 128 * 1024;
+
+export const FrameType = {
+  /** The handshake; it is the first frame in both directions, and the only one of its kind. */
+  HELLO: 1,
+  REQUEST: 2,
+  /** The answer of a unary call, in as many frames as it needs. */
+  RESPONSE: 3,
+  /** One or more items of a stream, or a part of them. */
+  ITEM: 4,
+  /** The stream is over. */
+  END: 5,
+  /** The call has failed. With call 0: every call between the receiver and the source has. */
+  ERROR: 6,
+  /** The caller no longer wants the call's answer. */
+  CANCEL: 7,
+  /** The caller has read this many bytes and lets the sender go on. */
+  CREDIT: 8,
+} as const;
+
+export type FrameType = (typeof FrameType)[keyof typeof FrameType];
+
+/** The body goes on in the next frame of this call. */
+export const FLAG_MORE = 1;
+/** An ERROR that the mesh made, not a handler: the peer is not there, is full, or was lost. */
+export const FLAG_MESH = 2;
+
+/** Byte offsets in the header. */
+export const Offset = {
+  LENGTH: 0,
+  TYPE: 4,
+  FLAGS: 5,
+  SOURCE: 6,
+  DESTINATION: 8,
+  RESERVED: 10,
+  CALL: 12,
+} as const;
+
+/**
+ * An address is generation * 256 + slot. The slot stands for a name for as long as the router lives; the
+ * generation counts the connections made under that name, so that a reply meant for a worker that died never
+ * reaches its successor. Generation 0 means "whoever is there now".
+ */
+export function slotOf(address: number): number {
+  return address & 0xff;
+}
+
+/** The router's own slot; nobody else has it. */
+export const ROUTER_SLOT = 0;
+
+/** A frame as its reader shows it: valid until the reader goes on; the body is `buffer` from `start` to `end`. */
+export interface Frame {
+  readonly type: FrameType;
+  readonly flags: number;
+  readonly source: number;
+  readonly destination: number;
+  readonly call: number;
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Writes a header at `offset`. The source is left to the router. */
+export function writeHeader(
+  target: Buffer,
+  offset: number,
+  bodyBytes: number,
+  type: FrameType,
+  flags: number,
+  destination: number,
+  call: number,
+): void {
+  target.writeUInt32BE(bodyBytes, offset);
+  target[offset + Offset.TYPE] = type;
+  target[offset + Offset.FLAGS] = flags;
+  target.writeUInt16BE(0, offset + Offset.SOURCE);
+  target.writeUInt16BE(destination, offset + Offset.DESTINATION);
+  target.writeUInt16BE(0, offset + Offset.RESERVED);
+  target.writeUInt32BE(call, offset + Offset.CALL);
+}
+
+/** A whole frame in a buffer of its own. */
+export function makeFrame(
+  type: FrameType,
+  flags: number,
+  source: number,
+  destination: number,
+  call: number,
+  body: Uint8Array,
+): Buffer {
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  writeHeader(frame, 0, body.length, type, flags, destination, call);
+  frame.writeUInt16BE(source, Offset.SOURCE);
+  frame.set(body, HEADER_BYTES);
+  return frame;
+}
+
+/** Why the header at `offset` cannot be one, in words, or undefined if it can. */
+export function headerFault(buffer: Buffer, offset: number): string | undefined {
+  const length = buffer.readUInt32BE(offset);
+  if (length > MAX_BODY_BYTES) return `a frame of ${length} bytes is over the limit of ${MAX_BODY_BYTES}`;
+  const type = buffer[offset + Offset.TYPE] ?? 0;
+  if (type < FrameType.HELLO || type > FrameType.CREDIT) return `frame type ${type} is unknown`;
+  return undefined;
+}
+
+/** Cuts a byte stream into frames, wherever its chunks begin and end. */
+export class FrameReader {
+  readonly #head = Buffer.alloc(HEADER_BYTES);
+  #headBytes = 0;
+  #body: Buffer | undefined;
+  #bodyBytes = 0;
+  #stopped = false;
+  readonly #frame = {
+    type: FrameType.HELLO as FrameType,
+    flags: 0,
+    source: 0,
+    destination: 0,
+    call: 0,
+    buffer: this.#head as Buffer,
+    start: 0,
+    end: 0,
+  };
+
+  /** Reads no further: what is left of the current chunk and what comes later is dropped. */
+  stop(): void {
+    this.#stopped = true;
+    this.#body = undefined;
+  }
+
+  /**
+   * Takes the next chunk and calls `sink` for each frame that is complete with it. Only a frame's body that
+   * spans chunks is copied.
+   * Throws INVALID_ARGUMENT at a header that cannot be one; the stream cannot be read any further then.
+   */
+  read(chunk: Buffer, sink: (frame: Frame) => void): void {
+    let position = this.#headBytes > 0 ? this.#resume(chunk, sink) : 0;
+    while (!this.#stopped && chunk.length - position >= HEADER_BYTES) {
+      this.#check(chunk, position);
+      const start = position + HEADER_BYTES;
+      const end = start + chunk.readUInt32BE(position);
+      if (end > chunk.length) break;
+      this.#emit(chunk, position, chunk, start, end, sink);
+      position = end;
+    }
+    if (!this.#stopped && position < chunk.length) this.#keep(chunk, position);
+  }
+
+  #check(buffer: Buffer, offset: number): void {
+    const fault = headerFault(buffer, offset);
+    if (fault === undefined) return;
+    this.stop();
+    throw new HamletError('INVALID_ARGUMENT', fault);
+  }
+
+  /** Goes on with the frame that the former chunk ended in. Gives the position behind it. */
+  #resume(chunk: Buffer, sink: (frame: Frame) => void): number {
+    let position = 0;
+    if (this.#body === undefined) {
+      position = chunk.copy(this.#head, this.#headBytes, 0, HEADER_BYTES - this.#headBytes);
+      this.#headBytes += position;
+      if (this.#headBytes < HEADER_BYTES) return position;
+      this.#check(this.#head, 0);
+      this.#body = Buffer.allocUnsafeSlow(this.#head.readUInt32BE(Offset.LENGTH));
+      this.#bodyBytes = 0;
+    }
+    const body = this.#body;
+    const copied = chunk.copy(body, this.#bodyBytes, position, position + body.length - this.#bodyBytes);
+    this.#bodyBytes += copied;
+    if (this.#bodyBytes < body.length) return position + copied;
+    this.#headBytes = 0;
+    this.#body = undefined;
+    this.#emit(this.#head, 0, body, 0, body.length, sink);
+    return position + copied;
+  }
+
+  #keep(chunk: Buffer, position: number): void {
+    this.#headBytes = chunk.copy(this.#head, 0, position, Math.min(chunk.length, position + HEADER_BYTES));
+    if (this.#headBytes < HEADER_BYTES) return;
+    this.#body = Buffer.allocUnsafeSlow(this.#head.readUInt32BE(Offset.LENGTH));
+    this.#bodyBytes = chunk.copy(this.#body, 0, position + HEADER_BYTES);
+  }
+
+  #emit(
+    head: Buffer,
+    offset: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    sink: (frame: Frame) => void,
+  ): void {
+    const frame = this.#frame;
+    frame.type = head[offset + Offset.TYPE] as FrameType;
+    frame.flags = head[offset + Offset.FLAGS] ?? 0;
+    frame.source = head.readUInt16BE(offset + Offset.SOURCE);
+    frame.destination = head.readUInt16BE(offset + Offset.DESTINATION);
+    frame.call = head.readUInt32BE(offset + Offset.CALL);
+    frame.buffer = buffer;
+    frame.start = start;
+    frame.end = end;
+    sink(frame);
+  }
+}

@@ -1,0 +1,336 @@
+import * as v from 'valibot';
+import { HamletError, isHamletError } from '../lib/errors.js';
+import { decode, encode, encodeItem } from './codec.js';
+import type { MeshLog } from './connection.js';
+import type { CallContext, Method } from './contract.js';
+import { setDeadline } from './deadline.js';
+import { toWire } from './errors.js';
+import { CHUNK_BYTES, FLAG_MESH, FLAG_MORE, type Frame, FrameType, slotOf, WINDOW_BYTES } from './frame.js';
+import type { Welcome } from './handshake.js';
+import { MAX_ANSWER_BYTES } from './outgoing.js';
+import type { SlabWriter } from './writer.js';
+
+/** Past this many open calls of one source a new one is refused. */
+const MAX_CALLS_PER_SOURCE = 16_384;
+
+/** Gives the response or a promise of it, or the items as an AsyncIterable. */
+type AnyHandler = (request: unknown, context: CallContext) => unknown;
+
+/** A method and what answers it. */
+export interface Registered {
+  readonly service: string;
+  readonly method: Method;
+  readonly handler: AnyHandler;
+}
+
+/** One open call, seen from its server. It is the context that its handler gets. */
+class IncomingCall implements CallContext {
+  readonly id: number;
+  readonly address: number;
+  readonly source: string;
+  readonly key: string;
+  /** On performance.now()'s clock; Infinity for none. */
+  readonly #deadlineAt: number;
+  creditBytes = WINDOW_BYTES;
+  /** Why the call is over before its handler is. */
+  #ended: HamletError | undefined;
+  #controller: AbortController | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(id: number, address: number, source: string, key: string, remainingMs: number) {
+    this.id = id;
+    this.address = address;
+    this.source = source;
+    this.key = key;
+    this.#deadlineAt = remainingMs === 0 ? Infinity : performance.now() + remainingMs;
+  }
+
+  /** Most handlers never look at it, so it is made when it is asked for. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#ended !== undefined) this.#controller.abort(this.#ended);
+      else if (this.#deadlineAt !== Infinity) this.#watchDeadline();
+      setDeadline(this.#controller.signal, this.#deadlineAt);
+    }
+    return this.#controller.signal;
+  }
+
+  get over(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  /** The caller is no longer interested: tells the handler. */
+  end(reason: HamletError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.release();
+    this.#controller?.abort(reason);
+    this.#wake?.();
+  }
+
+  /** Stops the clock. */
+  release(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+  }
+
+  grant(bytes: number): void {
+    this.creditBytes += bytes;
+    if (this.creditBytes > 0) this.#wake?.();
+  }
+
+  /** Waits until the caller has room again, or the call is over. */
+  async credit(): Promise<void> {
+    while (this.creditBytes <= 0 && this.#ended === undefined) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    this.#wake = undefined;
+  }
+
+  // The caller's own deadline ends the call with a CANCEL; this is for a caller that hangs.
+  #watchDeadline(): void {
+    const remainingMs = Math.max(0, this.#deadlineAt - performance.now());
+    this.#timer = setTimeout(() => {
+      this.end(new HamletError('DEADLINE_EXCEEDED', `${this.key}: the caller's deadline has passed`));
+    }, remainingMs);
+  }
+}
+
+/** The calls that a connection is asked to answer, and the handlers for them. */
+export class IncomingCalls {
+  readonly #writer: SlabWriter;
+  readonly #log: MeshLog;
+  readonly #nameOf: (address: number) => string;
+  readonly #methods = new Map<string, Registered>();
+  readonly #services = new Set<string>();
+  readonly #bySource = new Map<number, Map<number, IncomingCall>>();
+  #callers: Readonly<Record<string, readonly number[]>> = {};
+
+  constructor(writer: SlabWriter, log: MeshLog, nameOf: (address: number) => string) {
+    this.#writer = writer;
+    this.#log = log;
+    this.#nameOf = nameOf;
+  }
+
+  /** How many calls are open. */
+  get size(): number {
+    let size = 0;
+    for (const calls of this.#bySource.values()) size += calls.size;
+    return size;
+  }
+
+  welcome(welcome: Welcome): void {
+    this.#callers = welcome.callers;
+  }
+
+  /** Throws FAILED_PRECONDITION if this endpoint does not declare the service, or serves it already. */
+  register(service: string, methods: ReadonlyMap<string, Registered>): void {
+    if (this.#callers[service] === undefined) {
+      throw new HamletError('FAILED_PRECONDITION', `this endpoint's declaration does not serve ${service}`);
+    }
+    if (this.#services.has(service))
+      throw new HamletError('FAILED_PRECONDITION', `${service} is served twice`);
+    this.#services.add(service);
+    for (const [key, registered] of methods) this.#methods.set(key, registered);
+  }
+
+  request(frame: Frame): void {
+    const { source, call: id } = frame;
+    let request: [key: string, remainingMs: number, body: unknown];
+    try {
+      request = parseRequest(decode(frame.buffer, frame.start, frame.end));
+    } catch (error) {
+      return this.#refuse(
+        source,
+        id,
+        new HamletError('INVALID_ARGUMENT', 'a malformed request', { cause: error }),
+      );
+    }
+    const [key, remainingMs, body] = request;
+    const registered = this.#methods.get(key);
+    if (registered === undefined) return this.#refuseUnknown(source, id, key);
+    if (!this.#callers[registered.service]?.includes(slotOf(source))) {
+      const message = `${this.#nameOf(source)} may not call ${registered.service}`;
+      return this.#refuse(source, id, new HamletError('PERMISSION_DENIED', message));
+    }
+    const calls = this.#callsOf(source);
+    if (calls.has(id)) {
+      this.#log.warn(
+        { source: this.#nameOf(source), call: id, key },
+        'a second request for one call is ignored',
+      );
+      return;
+    }
+    if (calls.size >= MAX_CALLS_PER_SOURCE) {
+      const message = `${key}: ${calls.size} calls of ${this.#nameOf(source)} are open`;
+      return this.#refuse(source, id, new HamletError('RESOURCE_EXHAUSTED', message));
+    }
+    const parsed = v.safeParse(registered.method.request, body);
+    if (!parsed.success) {
+      return this.#refuse(
+        source,
+        id,
+        new HamletError('INVALID_ARGUMENT', `${key}: ${v.summarize(parsed.issues)}`),
+      );
+    }
+    const call = new IncomingCall(id, source, this.#nameOf(source), key, remainingMs);
+    calls.set(id, call);
+    if (registered.method.kind === 'unary') this.#unary(call, registered.handler, parsed.output);
+    else void this.#stream(call, registered.handler, parsed.output);
+  }
+
+  cancel(frame: Frame): void {
+    const call = this.#bySource.get(frame.source)?.get(frame.call);
+    if (call === undefined) return;
+    this.#remove(call);
+    call.end(new HamletError('CANCELLED', `${call.key}: the caller has given up`));
+  }
+
+  credit(frame: Frame): void {
+    const call = this.#bySource.get(frame.source)?.get(frame.call);
+    if (call === undefined) return;
+    const bytes = decode(frame.buffer, frame.start, frame.end);
+    if (typeof bytes !== 'number' || !Number.isInteger(bytes) || bytes < 0) return;
+    call.grant(Math.min(bytes, WINDOW_BYTES));
+  }
+
+  /** The endpoint at `address` is gone: its calls are over. */
+  reset(address: number, error: HamletError): void {
+    const calls = this.#bySource.get(address);
+    if (calls === undefined) return;
+    this.#bySource.delete(address);
+    for (const call of calls.values()) call.end(error);
+  }
+
+  close(error: HamletError): void {
+    for (const address of [...this.#bySource.keys()]) this.reset(address, error);
+  }
+
+  #unary(call: IncomingCall, handler: AnyHandler, request: unknown): void {
+    try {
+      const result = handler(request, call);
+      if (result instanceof Promise) {
+        result.then(
+          (response) => this.#respond(call, response),
+          (error: unknown) => this.#fail(call, error),
+        );
+      } else {
+        this.#respond(call, result);
+      }
+    } catch (error) {
+      this.#fail(call, error);
+    }
+  }
+
+  #respond(call: IncomingCall, response: unknown): void {
+    if (call.over) return;
+    let body: Buffer;
+    try {
+      body = encode(response);
+      checkSize(call, body);
+    } catch (error) {
+      return this.#fail(call, error);
+    }
+    if (body.length > CHUNK_BYTES) {
+      void this.#chunks(FrameType.RESPONSE, call, body).then(() => this.#remove(call));
+      return;
+    }
+    this.#remove(call);
+    this.#writer.frame(FrameType.RESPONSE, 0, call.address, call.id, body);
+  }
+
+  async #stream(call: IncomingCall, handler: AnyHandler, request: unknown): Promise<void> {
+    let iterator: AsyncIterator<unknown> | undefined;
+    try {
+      iterator = (handler(request, call) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await iterator.next();
+        if (call.over || next.done === true) break;
+        const body = encodeItem(next.value);
+        checkSize(call, body);
+        if (body.length > CHUNK_BYTES) {
+          await this.#chunks(FrameType.ITEM, call, body);
+        } else {
+          call.creditBytes -= body.length;
+          this.#writer.item(call.address, call.id, body);
+        }
+        if (call.creditBytes <= 0) await call.credit();
+        const congestion = this.#writer.congestion();
+        if (congestion !== undefined) await congestion;
+      }
+    } catch (error) {
+      this.#fail(call, error);
+    }
+    if (call.over) {
+      iterator?.return?.().then(undefined, () => undefined);
+    } else {
+      this.#remove(call);
+      this.#writer.frame(FrameType.END, 0, call.address, call.id, encode(undefined));
+    }
+  }
+
+  /** Sends a message in chunks, each when the caller has room for it. */
+  async #chunks(type: FrameType, call: IncomingCall, body: Buffer): Promise<void> {
+    for (let start = 0; start < body.length; start += CHUNK_BYTES) {
+      if (call.creditBytes <= 0) await call.credit();
+      await this.#writer.congestion();
+      if (call.over) return;
+      const chunk = body.subarray(start, start + CHUNK_BYTES);
+      const flags = start + CHUNK_BYTES < body.length ? FLAG_MORE : 0;
+      call.creditBytes -= chunk.length;
+      this.#writer.frame(type, flags, call.address, call.id, chunk);
+    }
+  }
+
+  #fail(call: IncomingCall, error: unknown): void {
+    if (call.over) return;
+    if (!isHamletError(error)) {
+      this.#log.error({ err: error, method: call.key, source: call.source }, 'a handler has thrown');
+    }
+    this.#remove(call);
+    call.end(new HamletError('CANCELLED', `${call.key}: the call has failed`, { cause: error }));
+    this.#refuse(call.address, call.id, error);
+  }
+
+  #refuse(address: number, id: number, error: unknown, flags = 0): void {
+    this.#writer.frame(FrameType.ERROR, flags, address, id, encode(toWire(error)));
+  }
+
+  #refuseUnknown(address: number, id: number, key: string): void {
+    const service = key.slice(0, key.lastIndexOf('.'));
+    if (this.#services.has(service) || this.#callers[service] === undefined) {
+      this.#refuse(address, id, new HamletError('UNIMPLEMENTED', `${key}: no such method`));
+    } else {
+      this.#refuse(address, id, new HamletError('UNAVAILABLE', `${service} is not served yet`), FLAG_MESH);
+    }
+  }
+
+  #callsOf(source: number): Map<number, IncomingCall> {
+    let calls = this.#bySource.get(source);
+    if (calls === undefined) {
+      calls = new Map();
+      this.#bySource.set(source, calls);
+    }
+    return calls;
+  }
+
+  #remove(call: IncomingCall): void {
+    call.release();
+    const calls = this.#bySource.get(call.address);
+    if (calls?.delete(call.id) === true && calls.size === 0) this.#bySource.delete(call.address);
+  }
+}
+
+function checkSize(call: IncomingCall, body: Buffer): void {
+  if (body.length <= MAX_ANSWER_BYTES) return;
+  throw new HamletError('RESOURCE_EXHAUSTED', `${call.key}: an answer of ${body.length} bytes is too large`);
+}
+
+function parseRequest(body: unknown): [key: string, remainingMs: number, body: unknown] {
+  if (!Array.isArray(body) || body.length < 2 || body.length > 3) throw new Error('not an array of three');
+  const [key, remainingMs, request] = body as [unknown, unknown, unknown];
+  if (typeof key !== 'string') throw new Error('the method is not a string');
+  if (typeof remainingMs !== 'number' || !(remainingMs >= 0)) throw new Error('the deadline is not a number');
+  return [key, remainingMs, request];
+}

@@ -24,6 +24,11 @@ export interface ChildrenOptions {
   readonly openOutput: (name: string, run: number) => Output;
 }
 
+export interface ChildNews {
+  readonly children: Child[];
+  readonly snapshot: boolean;
+}
+
 /** How long what a killed run left behind may take to end by itself, in milliseconds. */
 const leftoverPatienceMs = 10_000;
 const leftoverPollMs = 25;
@@ -46,11 +51,11 @@ export class Children {
     return [...this.#table.values()];
   }
 
-  /** The table as it is, then each start and each end, until the signal is aborted. */
-  async *watch(signal: AbortSignal): AsyncGenerator<Child, void, undefined> {
+  /** The table as it is, as one snapshot, then each start and each end, until the signal is aborted. */
+  async *watch(signal: AbortSignal): AsyncGenerator<ChildNews, void, undefined> {
     const changes = this.#changes.subscribe(signal);
-    yield* this.all;
-    yield* changes;
+    yield { children: [...this.all], snapshot: true };
+    for await (const child of changes) yield { children: [child], snapshot: false };
   }
 
   /**
@@ -110,6 +115,14 @@ export class Children {
     for (const child of left) this.#table.set(child.name, { ...child, exit: child.exit ?? exit });
     await this.#options.secrets.removeAll();
     return alive.map((child) => child.name);
+  }
+
+  /** Ends everything that runs, in the given order of names; for when nobody else is left to do it. */
+  async endAll(order: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const name of order) {
+      const child = this.#table.get(name);
+      if (child?.exit === null) await endGroup(child, signal);
+    }
   }
 
   #record(started: ChildProcess, name: string, run: number, digest: string): Child {

@@ -2,6 +2,11 @@ import type { Condition, ConditionUpdate } from '../ipc/services/host.js';
 import { HamletError } from '../lib/errors.js';
 import { Broadcast } from '../lib/broadcast.js';
 
+export interface ConditionNews {
+  readonly conditions: Condition[];
+  readonly snapshot: boolean;
+}
+
 /**
  * The board of conditions. It lives in the main thread, so that what a worker said last can be read after that worker
  * is gone.
@@ -46,11 +51,11 @@ export class ConditionBoard {
     this.#changes.send(condition);
   }
 
-  /** The board as it is, then each change, until the signal is aborted. */
-  async *watch(signal: AbortSignal): AsyncGenerator<Condition, void, undefined> {
+  /** The board as it is, as one snapshot, then each change, until the signal is aborted. */
+  async *watch(signal: AbortSignal): AsyncGenerator<ConditionNews, void, undefined> {
     const changes = this.#changes.subscribe(signal);
-    yield* this.all;
-    yield* changes;
+    yield { conditions: [...this.all], snapshot: true };
+    for await (const condition of changes) yield { conditions: [condition], snapshot: false };
   }
 
   #names(): string {

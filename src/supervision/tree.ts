@@ -27,6 +27,15 @@ export class Tree {
     for (const spec of specs) this.#checkNeeds(spec, []);
   }
 
+  /** Adds a node that may need those that are there; it starts with the next event. Throws as the constructor does. */
+  add(spec: Spec): void {
+    if (this.#nodes.has(spec.name)) {
+      throw new HamletError('ALREADY_EXISTS', `${spec.name} is in the tree already`);
+    }
+    this.#nodes.set(spec.name, { spec, state: { kind: 'waiting', for: spec.needs }, failures: 0 });
+    this.#checkNeeds(spec, []);
+  }
+
   get names(): readonly string[] {
     return [...this.#nodes.keys()];
   }

@@ -79,8 +79,8 @@ export const host = service('host', {
     v.strictObject({ code: v.nullable(v.number()), signal: v.nullable(v.string()), output: v.string() }),
     { deadlineMs: 120_000 },
   ),
-  /** The table of children as it is, then each change: nothing is missed between the two. */
-  children: stream(empty, v.strictObject({ child })),
+  /** The table of children as it is, as one snapshot, then each change: nothing is missed between the two. */
+  children: stream(empty, v.strictObject({ children: v.array(child), snapshot: v.boolean() })),
   /** Puts conditions on the board. */
   setConditions: unary(v.strictObject({ conditions: v.array(conditionUpdate) }), empty, {
     deadlineMs: 5_000,
@@ -88,6 +88,11 @@ export const host = service('host', {
   }),
   /** NOT_FOUND with the names that exist for a name that nobody ever set or declared. */
   condition: unary(v.strictObject({ name }), condition, { deadlineMs: 5_000, idempotent: true }),
-  /** The board as it is, then each change. */
-  conditions: stream(empty, v.strictObject({ condition })),
+  /** The board as it is, as one snapshot, then each change. */
+  conditions: stream(empty, v.strictObject({ conditions: v.array(condition), snapshot: v.boolean() })),
+  /** The words that start the node's own kubectl; UNAVAILABLE until the components have been found. */
+  kubectl: unary(empty, v.strictObject({ command: v.array(v.string()) }), {
+    deadlineMs: 5_000,
+    idempotent: true,
+  }),
 });

@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util';
+import { HamletError } from '../lib/errors.js';
+
+export const usage = `hamlet: a whole Kubernetes node as one process
+
+Usage:
+  hamlet [run]           runs the node in the foreground until SIGTERM or Ctrl-C
+  hamlet reset [--yes]   takes everything away that the node has made: pods, mounts, namespaces,
+                         interfaces, firewall rules, state; asks first unless --yes is given
+  hamlet --help          this text
+
+Options:
+  --config FILE          the configuration; default /etc/hamlet/config.yaml, and HAMLET_CONFIG before that
+
+Examples:
+  hamlet
+  hamlet run --config /etc/hamlet/second-node.yaml
+  hamlet reset --yes
+`;
+
+export interface Arguments {
+  readonly command: 'run' | 'reset' | 'help';
+  readonly config: string | undefined;
+  readonly yes: boolean;
+}
+
+/** Reads the command line. Throws INVALID_ARGUMENT that says what was wrong and where the usage is. */
+export function parseArguments(words: readonly string[]): Arguments {
+  const { values, positionals } = parse(words);
+  const [command = 'run', ...rest] = positionals;
+  const config = values.config ?? process.env.HAMLET_CONFIG;
+  const yes = values.yes ?? false;
+  if (values.help === true) return { command: 'help', config, yes };
+  if (rest.length > 0) throw wrong(`unexpected "${rest.join(' ')}"`);
+  if (command !== 'run' && command !== 'reset') throw wrong(`there is no command "${command}"`);
+  if (yes && command !== 'reset') throw wrong('--yes belongs to reset');
+  return { command, config, yes };
+}
+
+function parse(words: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...words],
+      allowPositionals: true,
+      options: {
+        config: { type: 'string' },
+        yes: { type: 'boolean', short: 'y' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+  } catch (cause) {
+    throw wrong(cause instanceof Error ? cause.message.split('. ')[0] : 'wrong usage');
+  }
+}
+
+function wrong(problem = 'wrong usage'): HamletError {
+  return new HamletError('INVALID_ARGUMENT', `${problem}; "hamlet --help" lists what there is`, {
+    details: { usage: true },
+  });
+}

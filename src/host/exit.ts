@@ -1,0 +1,16 @@
+import { isHamletError, messageOf } from '../lib/errors.js';
+
+/** What init and scripts go by. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const;
+
+/**
+ * Says on stderr what ended the process, and gives its exit code: what a person can put right in one line, anything
+ * else with its stack. A stop that was asked for is no failure.
+ */
+export function fail(error: unknown, stopped: AbortSignal): number {
+  if (stopped.aborted && (error === stopped.reason || isHamletError(error, 'CANCELLED'))) return exitCodes.ok;
+  const expected = isHamletError(error) && error.code !== 'INTERNAL';
+  process.stderr.write(`hamlet: ${messageOf(error)}\n`);
+  if (!expected && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  return isHamletError(error, 'INVALID_ARGUMENT') ? exitCodes.usage : exitCodes.failure;
+}

@@ -1,0 +1,165 @@
+import { allConditionNames, componentNames, type WorkerName } from '../lib/names.js';
+import { messageOf } from '../lib/errors.js';
+import { ensureFolder } from '../lib/files.js';
+import { client } from '../ipc/client.js';
+import { connect } from '../ipc/connection.js';
+import { serve } from '../ipc/server.js';
+import { certs } from '../ipc/services/certs.js';
+import { host } from '../ipc/services/host.js';
+import { kubelet } from '../ipc/services/kubelet.js';
+import { logs } from '../ipc/services/logs.js';
+import type { Components } from '../platform/components.js';
+import type { Config } from '../platform/config.js';
+import { takeLock } from '../platform/lock.js';
+import { loadNodeIdentity } from '../platform/node-identity.js';
+import { etcdSocket, runPaths } from '../platform/paths.js';
+import { checkPorts } from '../platform/preflight.js';
+import { linkPrograms } from '../platform/programs.js';
+import { firstAddress } from '../platform/addresses.js';
+import { Children } from './children.js';
+import { ConditionBoard } from './conditions.js';
+import { ConsoleReport } from './console.js';
+import { Pipes } from './pipes.js';
+import { Router } from './router.js';
+import { Secrets } from './secrets.js';
+import { hostHandlers } from './service.js';
+import { waitForMachine } from './wait-for-machine.js';
+import { Workers } from './workers.js';
+
+export interface NodeOptions {
+  readonly config: Config;
+  /** The worker threads' main files. */
+  readonly workers: Readonly<Record<WorkerName, URL>>;
+  /** Finds and checks the component binaries. */
+  readonly findComponents: (config: Config, signal: AbortSignal) => Promise<Components>;
+}
+
+/** How much a worker's heap may grow, in MB: a leak ends one thread, which is started again, and not the node. */
+const maxHeapMb: Readonly<Record<WorkerName, number>> = {
+  certs: 128,
+  kubelet: 128,
+  reconciler: 256,
+  logs: 256,
+  debug: 256,
+};
+
+/** How long the components may take to stop altogether when nobody asks them in order, in milliseconds. */
+const stopTimeoutMs = 120_000;
+
+/** Who serves what on the mesh, and who may call whom. */
+const endpoints = [
+  { name: 'main', serves: [host], calls: [kubelet] },
+  { name: 'certs', serves: [certs], calls: [host] },
+  { name: 'kubelet', serves: [kubelet], calls: [host, certs] },
+  { name: 'reconciler', calls: [host, certs] },
+  { name: 'logs', serves: [logs], calls: [host] },
+  { name: 'debug', calls: [host, certs, logs] },
+] as const;
+
+/**
+ * Runs the node until the signal is aborted, then stops everything in order.
+ * Throws FAILED_PRECONDITION for what a person has to put right before a node can start here.
+ */
+export async function runNode(options: NodeOptions, signal: AbortSignal): Promise<void> {
+  const { config } = options;
+  const run = runPaths(config.paths.run);
+  ensureFolder(config.paths.run);
+  ensureFolder(config.paths.state, 0o700);
+  using _lock = takeLock(run.lock, 'Hamlet runs');
+
+  const pipes = await Pipes.open(run.pipes);
+  const log = pipes.log('hamlet');
+  const board = new ConditionBoard(allConditionNames, Date.now());
+  const report = new ConsoleReport(board, (line) => process.stdout.write(`${line}\n`));
+  const children = new Children({
+    file: run.children,
+    secrets: new Secrets(run.secrets),
+    openOutput: (name, count) => pipes.openOutput(name, count),
+  });
+
+  const router = await Router.listen({ path: `${run.mesh}/router.sock`, endpoints, log });
+  const connection = await connect({
+    path: router.path,
+    name: 'main',
+    secret: router.admit('main'),
+    log,
+    signal,
+  });
+  let components: Components | undefined;
+  serve(connection, host, hostHandlers({ children, board, bin: run.bin, components: () => components }));
+
+  const workers = new Workers({
+    router,
+    log,
+    logOf: (name) => pipes.threadLog(`hamlet.${name}`),
+    onState: (name, state, message) => {
+      const healthy = state.kind === 'healthy';
+      const update = { name: `hamlet.${name}`, reason: healthy ? '' : state.kind, message } as const;
+      board.set({ ...update, status: healthy ? 'true' : 'false' }, Date.now());
+    },
+  });
+  const start = (name: WorkerName, data: () => unknown) => {
+    workers.add({
+      name,
+      url: options.workers[name],
+      data,
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb[name] },
+    });
+  };
+
+  try {
+    start('logs', () => pipes.workerData());
+    start('debug', () => ({ address: config.debug.address, port: config.ports.debug }));
+    const [found, machine] = await Promise.all([
+      options.findComponents(config, signal),
+      waitForMachine(config, board, signal),
+      children.endLeftovers(signal).then((names) => {
+        if (names.length > 0)
+          log.warn({ names }, `ended what an earlier run left behind: ${names.join(', ')}`);
+      }),
+    ]);
+    components = found;
+    await checkPorts(config);
+    linkPrograms(found.programs, run.bin);
+    const { name } = loadNodeIdentity(config.paths.state);
+    const node = { name, address: machine.address };
+    start('certs', () => ({
+      config,
+      nodeName: name,
+      nodeAddresses: [machine.address],
+      firstServiceIp: firstAddress(config.network.serviceCidr),
+      etcdSocket: etcdSocket(config.paths.run),
+    }));
+    start('kubelet', () => ({ config, components: found, machine, node }));
+    start('reconciler', () => ({ config, node, kubernetesVersion: found.kubernetesVersion }));
+    await aborted();
+  } finally {
+    await stopComponents();
+    await workers.stop();
+    await connection.close();
+    await router.close();
+    report.close();
+    pipes.close();
+  }
+
+  function aborted(): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  async function stopComponents(): Promise<void> {
+    const patience = AbortSignal.timeout(stopTimeoutMs);
+    if (workers.isHealthy('kubelet')) {
+      try {
+        const { killed } = await client(connection, kubelet).stop({});
+        if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
+        return;
+      } catch (error) {
+        log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
+      }
+    }
+    await children.endAll([...componentNames].reverse(), patience);
+  }
+}

@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process';
+import type { Handlers } from '../ipc/contract.js';
+import type { host } from '../ipc/services/host.js';
+import { HamletError } from '../lib/errors.js';
+import { kubeCommand, type Components } from '../platform/components.js';
+import type { Children } from './children.js';
+import type { ConditionBoard } from './conditions.js';
+
+/** How much of a command's output is kept, in bytes. */
+const maxOutputBytes = 64 * 1024;
+
+export interface HostParts {
+  readonly children: Children;
+  readonly board: ConditionBoard;
+  /** PATH of the commands that are run for others. */
+  readonly bin: string;
+  /** The component binaries, once they have been found. */
+  readonly components: () => Components | undefined;
+}
+
+/** What the main thread serves on the mesh. */
+export function hostHandlers({ children, board, bin, components }: HostParts): Handlers<typeof host> {
+  return {
+    spawn: (request) => children.spawn(request),
+    signal({ name, signal }) {
+      children.signal(name, signal);
+      return {};
+    },
+    run: ({ argv, env }, { signal }) => runCommand(argv, { PATH: bin, ...env }, signal),
+    children: (_request, { signal }) => children.watch(signal),
+    setConditions({ conditions }) {
+      const nowMs = Date.now();
+      for (const condition of conditions) board.set(condition, nowMs);
+      return {};
+    },
+    condition: ({ name }) => board.get(name),
+    conditions: (_request, { signal }) => board.watch(signal),
+    kubectl() {
+      const found = components();
+      if (found === undefined) throw new HamletError('UNAVAILABLE', 'the components are still being checked');
+      return { command: [...kubeCommand(found, 'kubectl')] };
+    },
+  };
+}
+
+function runCommand(argv: readonly string[], env: Record<string, string>, signal: AbortSignal) {
+  const [file = '', ...args] = argv;
+  return new Promise<{ code: number | null; signal: string | null; output: string }>((resolve, reject) => {
+    execFile(file, args, { env, signal, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (signal.aborted) return reject(signal.reason);
+      const output = `${stdout}${stderr}`.slice(-maxOutputBytes);
+      if (error === null) return resolve({ code: 0, signal: null, output });
+      if (typeof error.code !== 'number' && error.signal == null) return reject(error);
+      resolve({
+        code: typeof error.code === 'number' ? error.code : null,
+        signal: error.signal ?? null,
+        output,
+      });
+    });
+  });
+}

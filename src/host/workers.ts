@@ -1,0 +1,156 @@
+import type { Logger } from 'pino';
+import type { State, Cause, Action, TreeEvent } from '../supervision/state.js';
+import { describeCause, describeState } from '../supervision/state.js';
+import { Tree } from '../supervision/tree.js';
+import type { Router } from './router.js';
+import { startThread, type Thread, type ThreadExit, type ThreadOptions } from './threads.js';
+
+/** A thread whose event loop does not turn for so long is ended and started again, in milliseconds. */
+const stuckAfterMs = 10_000;
+const startTimeoutMs = 30_000;
+const stopPatienceMs = 5_000;
+
+export interface WorkerSpec {
+  readonly name: string;
+  readonly url: URL;
+  /** Made anew for each start. */
+  readonly data: () => unknown;
+  readonly resourceLimits: NonNullable<ThreadOptions['resourceLimits']>;
+}
+
+export interface WorkersOptions {
+  readonly router: Router;
+  readonly log: Logger;
+  /** Where a worker's log goes, by the worker's name. */
+  readonly logOf: (name: string) => NonNullable<ThreadOptions['log']>;
+  readonly onState: (name: string, state: State, message: string) => void;
+}
+
+/** The worker threads under supervision: one that dies or hangs is started again, alone. */
+export class Workers {
+  readonly #options: WorkersOptions;
+  readonly #tree = new Tree([], Math.random);
+  readonly #specs = new Map<string, WorkerSpec>();
+  readonly #threads = new Map<string, Thread>();
+  readonly #reported = new Map<string, State>();
+  #wake: NodeJS.Timeout | undefined;
+  #allStopped: (() => void) | undefined;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+  }
+
+  /** Starts a worker and keeps it running from now on. */
+  add(spec: WorkerSpec): void {
+    this.#specs.set(spec.name, spec);
+    this.#tree.add({ name: spec.name, needs: [], startTimeoutMs, stopPatienceMs, failureThreshold: 1 });
+    this.#handle({ kind: 'tick' });
+  }
+
+  /** Whether the worker serves right now. */
+  isHealthy(name: string): boolean {
+    return this.#specs.has(name) && this.#tree.state(name).kind === 'healthy';
+  }
+
+  /** Stops all of them; resolves when every thread has ended. */
+  async stop(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => (this.#allStopped = resolve));
+    this.#handle({ kind: 'stop' });
+    await stopped;
+    clearTimeout(this.#wake);
+  }
+
+  #handle(event: TreeEvent): void {
+    const nowMs = performance.now();
+    for (const action of this.#tree.handle(event, nowMs)) this.#carryOut(action);
+    this.#report(nowMs);
+    clearTimeout(this.#wake);
+    const wakeMs = this.#tree.nextWakeMs();
+    if (wakeMs !== undefined) {
+      this.#wake = setTimeout(() => this.#handle({ kind: 'tick' }), Math.max(0, wakeMs - performance.now()));
+    }
+    if (this.#tree.stopped) this.#allStopped?.();
+  }
+
+  #carryOut({ kind, name }: Action): void {
+    switch (kind) {
+      case 'start':
+        this.#start(name);
+        return;
+      case 'terminate':
+        void this.#threads.get(name)?.stop(stopPatienceMs);
+        return;
+      case 'kill':
+        void this.#threads.get(name)?.terminate();
+        return;
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #start(name: string): void {
+    const spec = this.#specs.get(name);
+    if (spec === undefined) return;
+    const { router, logOf } = this.#options;
+    const thread = startThread({
+      name,
+      url: spec.url,
+      mesh: { path: router.path, secret: router.admit(name) },
+      data: spec.data(),
+      log: logOf(name),
+      resourceLimits: spec.resourceLimits,
+      stuckAfterMs,
+      onEvent: (event) => {
+        switch (event.kind) {
+          case 'ready':
+          case 'recovered':
+            return this.#handle({ kind: 'probe', name, ok: true, message: '' });
+          case 'stuck': {
+            const message = `its event loop has not turned for ${event.silentMs} ms`;
+            void thread.terminate();
+            return this.#handle({ kind: 'probe', name, ok: false, message });
+          }
+          case 'exit':
+            this.#threads.delete(name);
+            return this.#handle({ kind: 'ended', name, cause: causeOf(event.cause) });
+          default:
+            return event satisfies never;
+        }
+      },
+    });
+    this.#threads.set(name, thread);
+  }
+
+  #report(nowMs: number): void {
+    for (const name of this.#specs.keys()) {
+      const state = this.#tree.state(name);
+      if (this.#reported.get(name) === state) continue;
+      this.#reported.set(name, state);
+      if (state.kind === 'backoff') {
+        this.#options.log.error(
+          { worker: name, cause: state.cause },
+          `worker ${name}: ${describeCause(state.cause)}`,
+        );
+      }
+      this.#options.onState(name, state, describeState(state, nowMs));
+    }
+  }
+}
+
+function causeOf(exit: ThreadExit): Cause {
+  switch (exit.kind) {
+    case 'stopped':
+      return { kind: 'exited', code: 0 };
+    case 'terminated':
+      return { kind: 'killed', signal: 'terminate' };
+    case 'out-of-memory':
+      return { kind: 'out-of-memory' };
+    case 'crashed': {
+      const { error, exitCode } = exit;
+      if (error === undefined) return { kind: 'exited', code: exitCode };
+      return { kind: 'error', message: error.stack || error.message };
+    }
+    default:
+      return exit satisfies never;
+  }
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+import { parseArguments, usage } from './host/arguments.js';
+import { exitCodes, fail } from './host/exit.js';
+import { runNode } from './host/node.js';
+import { reset } from './host/reset/reset.js';
+import { HamletError } from './lib/errors.js';
+import { loadConfig } from './platform/config.js';
+import { checkHost } from './platform/preflight.js';
+import { resolveComponents } from './provision/components.js';
+
+const workers = {
+  certs: new URL('./workers/certs/main.js', import.meta.url),
+  kubelet: new URL('./workers/kubelet/main.js', import.meta.url),
+  reconciler: new URL('./workers/reconciler/main.js', import.meta.url),
+  logs: new URL('./workers/logs/main.js', import.meta.url),
+  debug: new URL('./workers/debug/main.js', import.meta.url),
+};
+
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => stop.abort(new HamletError('CANCELLED', `stopped by ${name}`)));
+}
+
+try {
+  const { command, config: file, yes } = parseArguments(process.argv.slice(2));
+  switch (command) {
+    case 'help':
+      process.stdout.write(usage);
+      break;
+    case 'run': {
+      const config = await loadConfig(file);
+      await checkHost(config);
+      await runNode({ config, workers, findComponents: resolveComponents }, stop.signal);
+      break;
+    }
+    case 'reset':
+      await reset(await loadConfig(file), { yes, signal: stop.signal });
+      break;
+    default:
+      command satisfies never;
+  }
+  process.exit(exitCodes.ok);
+} catch (error) {
+  process.exit(fail(error, stop.signal));
+}

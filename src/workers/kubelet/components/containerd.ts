@@ -1,0 +1,83 @@
+import path from 'node:path';
+import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { containerdSocket, runPaths } from '../../../platform/paths.js';
+import { cniConfiguration } from '../cni.js';
+import { usual, type Component, type Context } from '../component.js';
+import { probeGrpc } from '../probes.js';
+import { notReady } from '../cri.js';
+
+/** containerd with its CRI plugin; its containers belong to its shims and outlive it. */
+export function containerd(context: Context): Component {
+  const { paths, network } = context.config;
+  const run = runPaths(paths.run);
+  const configuration = path.join(run.containerd, 'config.toml');
+  const cniFolder = path.join(paths.cni, 'net.d');
+  return {
+    ...usual,
+    name: 'containerd',
+    needs: [],
+    credentials: 'none',
+    prepare() {
+      ensureFolder(run.containerd, 0o711);
+      ensureFolder(paths.containerd, 0o711);
+      ensureFolder(cniFolder);
+      replaceFile(configuration, containerdConfiguration(context, cniFolder), 0o600);
+      const list = cniConfiguration({ ...network, dataDir: path.join(paths.cni, 'ipam') });
+      replaceFile(path.join(cniFolder, '10-hamlet.conflist'), list, 0o644);
+    },
+    command: () => ({
+      cwd: run.containerd,
+      argv: [context.components.containerd, '--config', configuration],
+    }),
+    async probe(signal) {
+      const reply = await criStatus(containerdSocket(paths.run), signal);
+      const problem = notReady(reply, 'RuntimeReady');
+      if (problem !== undefined) throw new Error(problem);
+    },
+  };
+}
+
+async function criStatus(socket: string, signal: AbortSignal): Promise<Buffer> {
+  try {
+    return await probeGrpc(socket, '/runtime.v1.RuntimeService/Status', signal);
+  } catch (error) {
+    // containerd up to 1.5 has only the older name of the same message.
+    if (!String(error).includes('status 12')) throw error;
+    return probeGrpc(socket, '/runtime.v1alpha2.RuntimeService/Status', signal);
+  }
+}
+
+/** The settings that differ from containerd's own; the rest stays as it is (containerd-config.toml(5)). */
+function containerdConfiguration({ config, components, machine }: Context, cniFolder: string): string {
+  const run = runPaths(config.paths.run);
+  const quote = JSON.stringify;
+  return `version = 2
+root = ${quote(config.paths.containerd)}
+state = ${quote(path.join(run.containerd, 'state'))}
+# Nothing on a node of this kind uses these, and each costs a part of the start.
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+]
+
+[grpc]
+  address = ${quote(containerdSocket(config.paths.run))}
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = ${quote(components.pauseImage.ref)}
+  stream_server_address = "127.0.0.1"
+  # Without CAP_SYS_RESOURCE a pod's negative oom_score_adj is refused, and runc gives up with a broken pipe.
+  restrict_oom_score_adj = ${!machine.mayRaiseLimits}
+  disable_apparmor = ${!machine.apparmor}
+
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = ${quote(components.cniBinDir)}
+    conf_dir = ${quote(cniFolder)}
+
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      BinaryName = ${quote(components.runc)}
+      SystemdCgroup = ${machine.cgroupDriver === 'systemd'}
+`;
+}

@@ -1,0 +1,48 @@
+import path from 'node:path';
+import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { kubeCommand } from '../../../platform/components.js';
+import { containerdSocket } from '../../../platform/paths.js';
+import { usual, type Component, type Context } from '../component.js';
+import type { ImageImporter } from '../images.js';
+import { kubeletConfiguration } from '../kubelet-configuration.js';
+import { probeHttp } from '../probes.js';
+
+/** The kubelet on containerd's socket. Its four credential files stay on disk, for its next start without us. */
+export function kubelet(context: Context, images: ImageImporter): Component {
+  const { config, components, features, node } = context;
+  const file = path.join(config.paths.run, 'kubelet.json');
+  const volumePluginDir = path.join(config.paths.run, 'volume-plugins');
+  const endpoint = `unix://${containerdSocket(config.paths.run)}`;
+  return {
+    ...usual,
+    name: 'kube.kubelet',
+    needs: ['containerd', 'kube.apiserver'],
+    credentials: 'state',
+    async prepare(signal) {
+      ensureFolder(config.paths.kubelet);
+      ensureFolder(volumePluginDir);
+      const settings = kubeletConfiguration(context, { volumePluginDir, endpoint });
+      replaceFile(file, JSON.stringify(settings, null, 2), 0o644);
+      await images.imported(signal);
+    },
+    command: () => ({
+      cwd: config.paths.run,
+      argv: [
+        ...kubeCommand(components, 'kubelet'),
+        `--config=${file}`,
+        `--kubeconfig=${path.join(config.paths.kubeletPki, 'kubelet.kubeconfig')}`,
+        `--hostname-override=${node.name}`,
+        `--node-ip=${node.address}`,
+        `--root-dir=${config.paths.kubelet}`,
+        `--cert-dir=${config.paths.kubeletPki}`,
+        ...(features.containerRuntimeFlag ? ['--container-runtime=remote'] : []),
+        ...(features.containerRuntimeEndpointFlag ? [`--container-runtime-endpoint=${endpoint}`] : []),
+        // So that the image collector leaves the pause image alone.
+        ...(features.podInfraImageFlag ? [`--pod-infra-container-image=${components.pauseImage.ref}`] : []),
+      ],
+    }),
+    async probe(signal) {
+      await probeHttp({ port: config.ports.kubeletHealth, path: '/healthz' }, signal);
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import { client } from '../../ipc/client.js';
+import { implement } from '../../ipc/server.js';
+import { certs } from '../../ipc/services/certs.js';
+import { host } from '../../ipc/services/host.js';
+import { kubelet } from '../../ipc/services/kubelet.js';
+import { features } from '../../platform/kubernetes-versions.js';
+import type { State } from '../../supervision/state.js';
+import { runWorker } from '../run.js';
+import type { Context, KubeletData } from './component.js';
+import { allComponents } from './components/index.js';
+import { ImageImporter } from './images.js';
+import { masterCredentials } from './master.js';
+import { Supervisor } from './supervisor.js';
+
+await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
+  const hostClient = client(connection, host);
+  const certsClient = client(connection, certs);
+  const context: Context = { ...data, features: features(data.components.kubernetesVersion) };
+  const images = new ImageImporter(
+    context,
+    (argv, signal) => hostClient.run({ argv: [...argv], env: {} }, { signal }),
+    log,
+  );
+  const credentials = masterCredentials(certsClient, signal);
+
+  const onState = (name: string, state: State) => {
+    if (name === 'containerd' && state.kind === 'healthy') images.start(signal);
+    if (name === 'kube.apiserver') void reportApiServer(state);
+  };
+  const reportApiServer = async (state: State) => {
+    const ready = state.kind === 'healthy';
+    const reason = ready ? '' : 'NotHealthy';
+    const message = ready ? 'answers /readyz' : `kube.apiserver is ${state.kind}`;
+    const condition = { name: 'APIServerReady', status: ready ? 'true' : 'false', reason, message } as const;
+    await hostClient.setConditions({ conditions: [condition] }, { signal });
+  };
+
+  const components = allComponents(context, credentials, images);
+  const supervisor = new Supervisor({
+    context,
+    components,
+    host: hostClient,
+    certs: certsClient,
+    log,
+    onState,
+  });
+  const supervision = supervisor.run(signal);
+  // Without the table of children there is nothing to supervise: the thread ends and a new one starts over.
+  supervision.catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  return {
+    services: [implement(kubelet, { stop: async () => ({ killed: [...(await supervisor.stop())] }) })],
+  };
+});

@@ -1,0 +1,255 @@
+import type { Client } from '../../ipc/contract.js';
+import type { certs } from '../../ipc/services/certs.js';
+import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
+import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
+import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
+import type { Logger } from 'pino';
+import { sleep } from '../../lib/time.js';
+import { runPaths } from '../../platform/paths.js';
+import {
+  describeCause,
+  describeState,
+  type Action,
+  type Cause,
+  type State,
+} from '../../supervision/state.js';
+import { Tree } from '../../supervision/tree.js';
+import type { Component, Context } from './component.js';
+import path from 'node:path';
+
+/** How soon a component that is starting is asked again, in milliseconds. */
+const startingPeriodMs = 25;
+
+export interface SupervisorOptions {
+  readonly context: Context;
+  readonly components: readonly Component[];
+  readonly host: Client<typeof host>;
+  readonly certs: Client<typeof certs>;
+  readonly log: Logger;
+  /** Called with each change of a component's state. */
+  readonly onState: (name: string, state: State) => void;
+}
+
+/**
+ * Carries out what the tree decides: asks the main thread for processes, probes them, and tells the tree what became
+ * of them. All that it knows can be found again: a new one goes on with whatever the main thread says is running.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #components: ReadonlyMap<string, Component>;
+  readonly #tree: Tree;
+  readonly #probes = new Map<string, AbortController>();
+  readonly #killed: string[] = [];
+  readonly #reported = new Map<string, State>();
+  /** Names whose start is under way: not yet a child, no longer a decision. */
+  readonly #starts = new Map<string, AbortController>();
+  #wake: NodeJS.Timeout | undefined;
+  #idle: (() => void) | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#components = new Map(options.components.map((component) => [component.name, component]));
+    this.#tree = new Tree(options.components, Math.random);
+  }
+
+  /** Follows the table of children until the signal is aborted, and brings everything up meanwhile. */
+  async run(signal: AbortSignal): Promise<void> {
+    for await (const { children, snapshot } of this.#options.host.children({}, { signal })) {
+      for (const child of children) this.#seen(child, snapshot);
+      if (snapshot) this.#handle({ kind: 'tick' });
+    }
+  }
+
+  /** Stops everything in reverse order. Resolves when all is gone, with the names of what had to be killed. */
+  async stop(): Promise<readonly string[]> {
+    for (const start of this.#starts.values()) start.abort();
+    const gone = new Promise<void>((resolve) => (this.#idle = resolve));
+    this.#handle({ kind: 'stop' });
+    await gone;
+    clearTimeout(this.#wake);
+    return this.#killed;
+  }
+
+  #seen(child: Child, snapshot: boolean): void {
+    const { name } = child;
+    if (!this.#components.has(name)) return;
+    const runs = child.exit === null;
+    // What ran before this supervisor did is taken over as it is; its probe says whether it is any good.
+    if (snapshot && runs) this.#handle({ kind: 'adopted', name });
+    if (!snapshot && !runs) this.#handle({ kind: 'ended', name, cause: causeOf(child) });
+  }
+
+  #handle(event: Parameters<Tree['handle']>[0]): void {
+    const nowMs = performance.now();
+    const actions = this.#tree.handle(event, nowMs);
+    for (const action of actions) this.#carryOut(action);
+    this.#report(nowMs);
+    this.#tendProbes();
+    clearTimeout(this.#wake);
+    const wakeMs = this.#tree.nextWakeMs();
+    if (wakeMs !== undefined) {
+      this.#wake = setTimeout(() => this.#handle({ kind: 'tick' }), Math.max(0, wakeMs - performance.now()));
+    }
+    if (this.#tree.stopped) this.#idle?.();
+  }
+
+  #carryOut(action: Action): void {
+    const { name } = action;
+    switch (action.kind) {
+      case 'start':
+        void this.#start(name);
+        return;
+      case 'terminate':
+        void this.#signal(name, 'SIGTERM');
+        return;
+      case 'kill':
+        this.#killed.push(name);
+        this.#options.log.warn({ component: name }, `${name} would not stop and is killed`);
+        void this.#signal(name, 'SIGKILL');
+        return;
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #start(name: string): Promise<void> {
+    const component = this.#component(name);
+    const { context, host } = this.#options;
+    const abort = new AbortController();
+    const { signal } = abort;
+    this.#starts.set(name, abort);
+    try {
+      const [files] = await Promise.all([this.#credentials(component, signal), component.prepare(signal)]);
+      signal.throwIfAborted();
+      const { argv, cwd, env } = component.command();
+      const binDir = runPaths(context.config.paths.run).bin;
+      await host.spawn({
+        name,
+        argv: [...argv],
+        cwd,
+        env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...env },
+        secrets: files,
+      });
+      if (signal.aborted) await this.#signal(name, 'SIGTERM');
+    } catch (error) {
+      // The child of an answer that was lost on its way runs all the same; its probe will find it.
+      if (isHamletError(error, 'ALREADY_EXISTS')) return;
+      this.#handle({ kind: 'ended', name, cause: startFailure(error) });
+    } finally {
+      this.#starts.delete(name);
+      this.#tendProbes();
+    }
+  }
+
+  /** What the component gets on its ramfs; what stays on disk is put there at once. */
+  async #credentials(component: Component, signal: AbortSignal) {
+    if (component.credentials === 'none') return [];
+    const { certs, context } = this.#options;
+    const { files } = await certs.credentials({ holder: component.name }, { signal });
+    if (component.credentials === 'ramfs') return files;
+    const folder = ensureFolder(context.config.paths.kubeletPki, 0o700);
+    for (const { name, data } of files) writeFileAtomic(path.join(folder, name), data, 0o400);
+    return [];
+  }
+
+  async #signal(name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    try {
+      await this.#options.host.signal({ name, signal });
+    } catch (error) {
+      if (!isHamletError(error, 'NOT_FOUND')) throw error;
+      // Nothing runs, so no exit will be reported: it was stopped before it was started.
+      if (!this.#starts.has(name))
+        this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: 'stopped' } });
+    }
+  }
+
+  /** Probes what is starting or healthy, and nothing else. */
+  #tendProbes(): void {
+    for (const component of this.#components.values()) {
+      const { kind } = this.#tree.state(component.name);
+      const wanted = (kind === 'starting' && !this.#starts.has(component.name)) || kind === 'healthy';
+      const running = this.#probes.get(component.name);
+      if (wanted && running === undefined) {
+        const abort = new AbortController();
+        this.#probes.set(component.name, abort);
+        void this.#probe(component, abort.signal).catch((error: unknown) => {
+          if (!abort.signal.aborted) throw error;
+        });
+      } else if (!wanted && running !== undefined) {
+        this.#probes.delete(component.name);
+        running.abort();
+      }
+    }
+  }
+
+  async #probe(component: Component, signal: AbortSignal): Promise<void> {
+    const { name } = component;
+    for (;;) {
+      let ok = true;
+      let message = '';
+      try {
+        await component.probe(AbortSignal.any([signal, AbortSignal.timeout(component.probeTimeoutMs)]));
+      } catch (error) {
+        ok = false;
+        message = messageOf(error);
+      }
+      if (signal.aborted) return;
+      this.#handle({ kind: 'probe', name, ok, message });
+      const healthy = this.#tree.state(name).kind === 'healthy';
+      await sleep(healthy ? component.probePeriodMs : startingPeriodMs, signal);
+    }
+  }
+
+  #report(nowMs: number): void {
+    const conditions: ConditionUpdate[] = [];
+    for (const name of this.#components.keys()) {
+      const state = this.#tree.state(name);
+      const old = this.#reported.get(name);
+      if (old === state) continue;
+      this.#reported.set(name, state);
+      if (old?.kind !== state.kind) this.#tell(name, state, nowMs);
+      conditions.push({
+        name,
+        status: state.kind === 'healthy' ? 'true' : 'false',
+        reason: state.kind === 'healthy' ? '' : reasonOf(state),
+        message: describeState(state, nowMs),
+      });
+    }
+    if (conditions.length === 0) return;
+    this.#options.host.setConditions({ conditions }).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'the conditions of the components could not be reported');
+    });
+  }
+
+  #tell(name: string, state: State, nowMs: number): void {
+    const { log } = this.#options;
+    const message = `${name}: ${describeState(state, nowMs)}`;
+    if (state.kind === 'backoff') log.warn({ component: name, cause: describeCause(state.cause) }, message);
+    else log.info({ component: name, state: state.kind }, message);
+    this.#options.onState(name, state);
+  }
+
+  #component(name: string): Component {
+    const component = this.#components.get(name);
+    if (component === undefined) throw new HamletError('NOT_FOUND', `there is no component ${name}`);
+    return component;
+  }
+}
+
+function causeOf(child: Child): Cause {
+  const { exit } = child;
+  if (exit?.signal != null) return { kind: 'killed', signal: exit.signal };
+  return { kind: 'exited', code: exit?.code ?? 0 };
+}
+
+function startFailure(error: unknown): Cause {
+  const message = messageOf(error);
+  const failed = isHamletError(error, 'NOT_FOUND') || isHamletError(error, 'PERMISSION_DENIED');
+  return failed ? { kind: 'exec-failed', message } : { kind: 'error', message };
+}
+
+/** One word for programs: the state, or what brought it about. */
+function reasonOf(state: State): string {
+  const words = state.kind === 'backoff' ? state.cause.kind : state.kind;
+  return words.replace(/(^|-)([a-z])/g, (_, _dash, letter: string) => letter.toUpperCase());
+}

@@ -82,8 +82,9 @@ export class Supervisor {
   #handle(event: Parameters<Tree['handle']>[0]): void {
     const nowMs = performance.now();
     const actions = this.#tree.handle(event, nowMs);
-    for (const action of actions) this.#carryOut(action);
+    // Whoever follows the states hears of them before anything is done about them.
     this.#report(nowMs);
+    for (const action of actions) this.#carryOut(action);
     this.#tendProbes();
     clearTimeout(this.#wake);
     const wakeMs = this.#tree.nextWakeMs();

@@ -36,6 +36,8 @@ function proxyConfiguration({ config, machine, node }: Context, kubeconfig: stri
     mode: 'iptables',
     hostnameOverride: node.name,
     clientConnection: { kubeconfig },
+    // Given, it is the node's address; else the proxy waits for the Node object to look it up.
+    bindAddress: node.address,
     clusterCIDR: config.network.podCidr,
     healthzBindAddress: `127.0.0.1:${config.ports.proxyHealth}`,
     metricsBindAddress: `127.0.0.1:${config.ports.proxyMetrics}`,

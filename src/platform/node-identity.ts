@@ -1,0 +1,88 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { HamletError, errnoOf } from '../lib/errors.js';
+import { ensureFolder, writeFileAtomic } from '../lib/files.js';
+
+/** Who this node is: an ed25519 key that never leaves the state folder, and the names made of it. */
+export interface NodeIdentity {
+  readonly privateKey: KeyObject;
+  /** The public key as 64 hex digits. */
+  readonly id: string;
+  /** `hamlet-` and the first 32 digits of the ID: the node's name in Kubernetes. */
+  readonly name: string;
+}
+
+const fileName = 'node.key';
+
+/** A key is some 120 bytes of PEM; whatever is far longer is another file. */
+const maxKeyBytes = 4096;
+
+/**
+ * Reads the node's key from the state folder, or makes folder and key when there is none.
+ * Throws FAILED_PRECONDITION when the file is there but is not an ed25519 key, or when others may read it, and
+ * PERMISSION_DENIED when it cannot be read: a node that changed its name on its own would come back as a stranger, so
+ * a key is never replaced.
+ */
+export function loadNodeIdentity(stateFolder: string): NodeIdentity {
+  const file = path.join(stateFolder, fileName);
+  const pem = readKey(file);
+  if (pem !== undefined) return identityOf(parseKey(pem, file));
+  ensureFolder(stateFolder, 0o700);
+  const { privateKey } = generateKeyPairSync('ed25519');
+  writeFileAtomic(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o400);
+  return identityOf(privateKey);
+}
+
+function readKey(file: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw new HamletError('PERMISSION_DENIED', `the node key ${file} cannot be read`, { cause: error });
+  }
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw refused(file, 'it is not a file');
+    if ((stats.mode & 0o077) !== 0) {
+      throw new HamletError(
+        'FAILED_PRECONDITION',
+        `the node key ${file} may be read by others than its owner; if nobody has copied it, run: chmod 0400 ${file}`,
+      );
+    }
+    if (stats.size > maxKeyBytes) throw refused(file, `it has ${stats.size} bytes`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parseKey(pem: string, file: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch (error) {
+    throw refused(file, pem.length === 0 ? 'it is empty' : 'it is damaged', error);
+  }
+  if (key.asymmetricKeyType !== 'ed25519')
+    throw refused(file, `it is of type ${key.asymmetricKeyType ?? '?'}`);
+  return key;
+}
+
+function refused(file: string, problem: string, cause?: unknown): HamletError {
+  return new HamletError(
+    'FAILED_PRECONDITION',
+    `the node key ${file} is not an ed25519 key in PEM (${problem}); put the file back from a backup, ` +
+      'or give up this node and its cluster with "hamlet reset" and start a new one',
+    { cause },
+  );
+}
+
+function identityOf(privateKey: KeyObject): NodeIdentity {
+  // A JWK's "x" is the raw public key (RFC 8037, section 2).
+  const { x } = privateKey.export({ format: 'jwk' });
+  if (x === undefined) throw new HamletError('INTERNAL', 'an ed25519 key without its public half');
+  const id = Buffer.from(x, 'base64url').toString('hex');
+  return { privateKey, id, name: `hamlet-${id.slice(0, 32)}` };
+}

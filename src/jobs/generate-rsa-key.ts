@@ -1,0 +1,7 @@
+import { generateKeyPairSync } from 'node:crypto';
+
+/** Makes an RSA key of the given size; gives PKCS #8 DER. 50 to 200 ms of one core for 2048 bits. */
+export function generateRsaKey(options: { readonly bits: number }): Uint8Array {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: options.bits });
+  return privateKey.export({ type: 'pkcs8', format: 'der' });
+}

@@ -1,0 +1,178 @@
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { HamletError } from '../../lib/errors.js';
+import {
+  authorityNames,
+  authorityProfile,
+  leafNames,
+  leafProfiles,
+  renewAfterShare,
+  type AuthorityName,
+  type LeafName,
+  type NodeFacts,
+  type Profile,
+} from './profiles.js';
+
+/** A certificate and the private key that belongs to it. */
+export interface Credential {
+  readonly certificate: X509Certificate;
+  readonly privateKey: KeyObject;
+}
+
+/** Everything below /kube-pki/, checked. */
+export interface Pki {
+  readonly authorities: Readonly<Record<AuthorityName, Credential>>;
+  readonly leaves: Readonly<Record<LeafName, Credential>>;
+  readonly serviceAccountKey: KeyObject;
+}
+
+/** DER values by their keys in etcd. */
+export type PkiValues = ReadonlyMap<string, Uint8Array>;
+
+/** Where the PKI lies in etcd: NAME.crt (X.509 DER) and NAME.key (PKCS #8 DER) for each name. */
+export const pkiPrefix = '/kube-pki/';
+export const certificateKey = (name: string): string => `${pkiPrefix}${name}.crt`;
+export const privateKeyKey = (name: string): string => `${pkiPrefix}${name}.key`;
+
+export const serviceAccountKeyName = 'service-account';
+
+const whatToDo =
+  'restore etcd from a backup, or give up this cluster with "hamlet reset" and start a new one';
+
+/**
+ * Reads a whole PKI and checks that every part is there, that keys belong to their certificates and certificates to
+ * their authorities, and that it is this node's. Expired leaves pass: they can be issued anew.
+ * Throws DATA_LOSS that names the key of what is missing or damaged, FAILED_PRECONDITION for another node's PKI and
+ * for an authority that has expired.
+ */
+export function parsePki(values: PkiValues, facts: NodeFacts, nowMs: number): Pki {
+  const authorities = mapNames(authorityNames, (name) => {
+    const authority = parseCredential(values, name);
+    checkAuthority(authority.certificate, name, facts, nowMs);
+    return authority;
+  });
+  const profiles = leafProfiles(facts);
+  const leaves = mapNames(leafNames, (name) => {
+    const leaf = parseCredential(values, name);
+    const issuer = authorities[profiles[name].issuer].certificate;
+    if (!leaf.certificate.checkIssued(issuer) || !leaf.certificate.verify(issuer.publicKey)) {
+      throw damaged(certificateKey(name), `is not issued by ${profiles[name].issuer}`);
+    }
+    return leaf;
+  });
+  const serviceAccountKey = parsePrivateKey(values, privateKeyKey(serviceAccountKeyName), 'rsa');
+  return { authorities, leaves, serviceAccountKey };
+}
+
+/** The leaves that have to be issued anew, each with the reason in words. */
+export function staleLeaves(pki: Pki, facts: NodeFacts, nowMs: number): ReadonlyMap<LeafName, string> {
+  const profiles = leafProfiles(facts);
+  const stale = new Map<LeafName, string>();
+  for (const name of leafNames) {
+    const reason = staleness(pki.leaves[name].certificate, profiles[name], nowMs);
+    if (reason !== undefined) stale.set(name, reason);
+  }
+  return stale;
+}
+
+/** Milliseconds since the epoch; Node 20 has only the text ("Nov 23 12:54:18 2026 GMT"). */
+export function notBeforeMs(certificate: X509Certificate): number {
+  return Date.parse(certificate.validFrom);
+}
+
+export function notAfterMs(certificate: X509Certificate): number {
+  return Date.parse(certificate.validTo);
+}
+
+function staleness(certificate: X509Certificate, profile: Profile, nowMs: number): string | undefined {
+  const from = notBeforeMs(certificate);
+  const to = notAfterMs(certificate);
+  if (nowMs >= to) return 'it has expired';
+  if (nowMs >= from + (to - from) * renewAfterShare) return 'two thirds of its life are over';
+  if (!hasNames(certificate, profile)) return 'the names or addresses that it is for have changed';
+  return undefined;
+}
+
+/** Whether the certificate is for exactly the profile's subject, DNS names and addresses. */
+function hasNames(certificate: X509Certificate, profile: Profile): boolean {
+  const subject = [
+    ...profile.organizations.map((organization) => `O=${organization}`),
+    `CN=${profile.commonName}`,
+  ].join('\n');
+  const count = certificate.subjectAltName?.split(', ').length ?? 0;
+  return (
+    certificate.subject === subject &&
+    count === profile.dnsNames.length + profile.ipAddresses.length &&
+    profile.dnsNames.every((name) => certificate.checkHost(name, { subject: 'never' }) !== undefined) &&
+    profile.ipAddresses.every((address) => certificate.checkIP(address) !== undefined)
+  );
+}
+
+function checkAuthority(
+  certificate: X509Certificate,
+  name: AuthorityName,
+  facts: NodeFacts,
+  nowMs: number,
+): void {
+  const key = certificateKey(name);
+  if (!certificate.ca || !certificate.verify(certificate.publicKey)) {
+    throw damaged(key, 'is not a self-signed authority');
+  }
+  if (certificate.subject !== `CN=${authorityProfile(name, facts).commonName}`) {
+    throw new HamletError(
+      'FAILED_PRECONDITION',
+      `the PKI in etcd belongs to another node (${key} is for ${certificate.subject}, this node is ` +
+        `${facts.nodeName}); put back the node key that belongs to it, or ${whatToDo}`,
+    );
+  }
+  if (nowMs >= notAfterMs(certificate)) {
+    throw new HamletError(
+      'FAILED_PRECONDITION',
+      `the authority in ${key} expired on ${certificate.validTo}; set the clock if it is wrong, otherwise ${whatToDo}`,
+    );
+  }
+}
+
+function parseCredential(values: PkiValues, name: string): Credential {
+  const key = certificateKey(name);
+  const der = required(values, key);
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(der);
+  } catch (error) {
+    throw damaged(key, 'is not a certificate', error);
+  }
+  const privateKey = parsePrivateKey(values, privateKeyKey(name), 'ed25519');
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw damaged(privateKeyKey(name), `does not belong to ${key}`);
+  }
+  return { certificate, privateKey };
+}
+
+function parsePrivateKey(values: PkiValues, key: string, type: 'ed25519' | 'rsa'): KeyObject {
+  const der = required(values, key);
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey({ key: Buffer.from(der), format: 'der', type: 'pkcs8' });
+  } catch (error) {
+    throw damaged(key, 'is not a private key', error);
+  }
+  if (privateKey.asymmetricKeyType !== type) throw damaged(key, `is not of type ${type}`);
+  return privateKey;
+}
+
+function required(values: PkiValues, key: string): Uint8Array {
+  const value = values.get(key);
+  if (value === undefined) throw damaged(key, 'is missing');
+  return value;
+}
+
+function damaged(key: string, problem: string, cause?: unknown): HamletError {
+  return new HamletError('DATA_LOSS', `the PKI in etcd is damaged: ${key} ${problem}; ${whatToDo}`, {
+    cause,
+    details: { key },
+  });
+}
+
+function mapNames<Name extends string, T>(names: readonly Name[], make: (name: Name) => T): Record<Name, T> {
+  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, T>;
+}

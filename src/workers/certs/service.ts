@@ -1,0 +1,170 @@
+import { createHash, type X509Certificate } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import type { CallContext, Handlers } from '../../ipc/contract.js';
+import { deadlineOf } from '../../ipc/deadline.js';
+import type { certs, Holder } from '../../ipc/services/certs.js';
+import type { ConditionUpdate } from '../../ipc/services/host.js';
+import type { JobPool } from '../../jobs/pool.js';
+import { HamletError, messageOf } from '../../lib/errors.js';
+import type { WorkerName } from '../../lib/names.js';
+import { credentialFiles } from './credentials.js';
+import { issueClient } from './issue.js';
+import { kubeconfig } from './kubeconfig.js';
+import { notAfterMs, type Pki } from './pki.js';
+import { authorityNames, client, lifetimes } from './profiles.js';
+
+/** How far the PKI is. A refused one stays refused: what is wrong with it is for a person to decide. */
+export type PkiState =
+  | { readonly kind: 'waiting'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'ready'; readonly pki: Pki }
+  | { readonly kind: 'refused'; readonly error: HamletError };
+
+type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
+
+/** A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late". */
+const answerMarginMs = 200;
+
+/** The `certs` service: hands out what the PKI holds, to those who may have it. */
+export class CertsService {
+  readonly handlers: Handlers<typeof certs>;
+  readonly #jobs: JobPool;
+  readonly #apiserverPort: number;
+  readonly #now: () => number;
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+  #state: PkiState = { kind: 'waiting', reason: 'Starting', message: 'the certs worker is starting' };
+
+  constructor(options: {
+    readonly jobs: JobPool;
+    readonly apiserverPort: number;
+    readonly now: () => number;
+  }) {
+    this.#jobs = options.jobs;
+    this.#apiserverPort = options.apiserverPort;
+    this.#now = options.now;
+    this.handlers = {
+      credentials: async ({ holder }, context) => this.#credentials(holder, context),
+      debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
+      authorities: async (_request, { signal }) => this.#authorities(signal),
+    };
+  }
+
+  set state(state: PkiState) {
+    this.#state = state;
+    this.#changes.emit('change');
+  }
+
+  /** The state as the condition PKIReady. */
+  get condition(): ConditionUpdate {
+    const state = this.#state;
+    switch (state.kind) {
+      case 'waiting':
+        return { name: 'PKIReady', status: 'false', reason: state.reason, message: state.message };
+      case 'refused':
+        return { name: 'PKIReady', status: 'false', reason: 'Refused', message: messageOf(state.error) };
+      case 'ready':
+        return { name: 'PKIReady', status: 'true', reason: '', message: 'every certificate is issued' };
+      default:
+        return state satisfies never;
+    }
+  }
+
+  async #credentials(holder: Holder, { source, signal }: CallContext) {
+    // Whoever holds these is the cluster's master.
+    allow(source, 'credentials', ['kubelet', 'reconciler']);
+    return { files: credentialFiles(await this.#ready(signal), holder, this.#apiserverPort) };
+  }
+
+  async #debugKubeconfig(request: DebugRequest, { source, signal }: CallContext) {
+    allow(source, 'debugKubeconfig', ['debug']);
+    const lifetimeMs = request.ttlSeconds === undefined ? lifetimes.debugMs : request.ttlSeconds * 1_000;
+    if (lifetimeMs > lifetimes.maxDebugMs) {
+      const most = lifetimes.maxDebugMs / 1_000;
+      throw new HamletError('INVALID_ARGUMENT', `a debug certificate lasts ${most} seconds at most`);
+    }
+    for (const text of [request.id, ...request.groups]) {
+      if (/\p{Cc}/u.test(text)) {
+        throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
+      }
+    }
+    const state = this.#state;
+    if (state.kind !== 'ready') throw unready(state);
+    const issued = await issueClient(
+      this.#jobs,
+      state.pki,
+      client(request.id, request.groups),
+      { nowMs: this.#now(), lifetimeMs },
+      signal,
+    );
+    return {
+      kubeconfig: kubeconfig({
+        port: this.#apiserverPort,
+        user: request.id,
+        authority: state.pki.authorities['id-ca'].certificate.toString(),
+        certificate: pem('CERTIFICATE', issued.certificate),
+        privateKey: pem('PRIVATE KEY', issued.privateKey),
+      }),
+      // A certificate knows whole seconds.
+      expiresAtMs: Math.floor(issued.notAfterMs / 1_000) * 1_000,
+    };
+  }
+
+  async #authorities(signal: AbortSignal) {
+    const { authorities } = await this.#ready(signal);
+    return {
+      authorities: authorityNames.map((name) => ({
+        name,
+        sha256: fingerprint(authorities[name].certificate),
+        notAfterMs: notAfterMs(authorities[name].certificate),
+      })),
+    };
+  }
+
+  /** Waits for the PKI; throws UNAVAILABLE with what is missing when the caller goes away or the wait gets long. */
+  async #ready(signal: AbortSignal): Promise<Pki> {
+    const late = new AbortController();
+    const waitMs = deadlineOf(signal) - answerMarginMs - performance.now();
+    const timer = waitMs === Infinity ? undefined : setTimeout(() => late.abort(), Math.max(0, waitMs));
+    try {
+      return await this.#readyWithin(AbortSignal.any([signal, late.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #readyWithin(signal: AbortSignal): Promise<Pki> {
+    for (;;) {
+      const state = this.#state;
+      if (state.kind === 'ready') return state.pki;
+      if (state.kind === 'refused') throw unready(state);
+      try {
+        await once(this.#changes, 'change', { signal });
+      } catch (error) {
+        throw unready(state, error);
+      }
+    }
+  }
+}
+
+/** SHA-256 of the certificate's DER, in hex. */
+function fingerprint(certificate: X509Certificate): string {
+  return createHash('sha256').update(certificate.raw).digest('hex');
+}
+
+function allow(source: string, method: string, callers: readonly WorkerName[]): void {
+  if (callers.some((caller) => caller === source)) return;
+  throw new HamletError('PERMISSION_DENIED', `certs.${method} is not for ${source}`);
+}
+
+function unready(state: Exclude<PkiState, { kind: 'ready' }>, cause?: unknown): HamletError {
+  if (state.kind === 'refused') return state.error;
+  return new HamletError('UNAVAILABLE', `there is no PKI yet: ${state.message}`, { cause });
+}
+
+/** RFC 7468: base64 in lines of 64 characters. */
+function pem(label: string, der: Uint8Array): string {
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
+}

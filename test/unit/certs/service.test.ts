@@ -1,0 +1,171 @@
+import { X509Certificate } from 'node:crypto';
+import t from 'tap';
+import { parse } from 'yaml';
+import { setDeadline } from '../../../src/ipc/deadline.js';
+import { JobPool } from '../../../src/jobs/pool.js';
+import { HamletError } from '../../../src/lib/errors.js';
+import { workerNames } from '../../../src/lib/names.js';
+import { notAfterMs, notBeforeMs, parsePki } from '../../../src/workers/certs/pki.js';
+import { lifetimes } from '../../../src/workers/certs/profiles.js';
+import { CertsService } from '../../../src/workers/certs/service.js';
+import { facts, freshPki, never, valueOf } from './fixtures.js';
+import { lint } from './rfc5280.js';
+
+const jobs = new JobPool();
+t.teardown(() => jobs[Symbol.asyncDispose]());
+const nowMs = Date.now();
+const values = await freshPki(nowMs);
+const pki = parsePki(values, facts, nowMs);
+
+function newService(): CertsService {
+  return new CertsService({ jobs, apiserverPort: 6443, now: () => nowMs });
+}
+
+function readyService(): CertsService {
+  const service = newService();
+  service.state = { kind: 'ready', pki };
+  return service;
+}
+
+const debug = { signal: never, source: 'debug' };
+const kubelet = { signal: never, source: 'kubelet' };
+
+function certificateOf(kubeconfig: string): X509Certificate {
+  const { users } = parse(kubeconfig) as { users: [{ user: Record<string, string> }] };
+  return new X509Certificate(Buffer.from(users[0].user['client-certificate-data'] ?? '', 'base64'));
+}
+
+void t.test('each method is for its callers alone', async (t) => {
+  const { handlers } = readyService();
+  const allowed: Record<string, string[]> = {
+    credentials: ['kubelet', 'reconciler'],
+    debugKubeconfig: ['debug'],
+  };
+  for (const source of ['main', 'somebody', ...workerNames]) {
+    const context = { signal: never, source };
+    const calls: Record<string, () => Promise<unknown>> = {
+      credentials: async () => handlers.credentials({ holder: 'master' }, context),
+      debugKubeconfig: async () => handlers.debugKubeconfig({ id: 'a', groups: [] }, context),
+    };
+    for (const [method, call] of Object.entries(calls)) {
+      if (allowed[method]?.includes(source)) await t.resolves(call, `${source} may call ${method}`);
+      else await t.rejects(call, { code: 'PERMISSION_DENIED' }, `${source} may not call ${method}`);
+    }
+  }
+});
+
+void t.test('credentials wait for the PKI', async (t) => {
+  const service = newService();
+  const files = Promise.resolve(service.handlers.credentials({ holder: 'master' }, kubelet));
+  service.state = { kind: 'waiting', reason: 'WaitingForEtcd', message: 'waits for etcd at /there' };
+  service.state = { kind: 'ready', pki };
+  t.equal((await files).files.length, 3);
+});
+
+void t.test('a wait that is too long says what is waited for, before the caller gives up', async (t) => {
+  const service = newService();
+  service.state = { kind: 'waiting', reason: 'WaitingForEtcd', message: 'waits for etcd at /there' };
+  const { signal } = new AbortController();
+  const deadlineAt = performance.now() + 300;
+  setDeadline(signal, deadlineAt);
+  await t.rejects(async () => service.handlers.credentials({ holder: 'master' }, { ...kubelet, signal }), {
+    code: 'UNAVAILABLE',
+    message: 'there is no PKI yet: waits for etcd at /there',
+  });
+  t.ok(performance.now() < deadlineAt);
+
+  const gone = AbortSignal.abort();
+  await t.rejects(async () =>
+    service.handlers.credentials({ holder: 'master' }, { ...kubelet, signal: gone }),
+  );
+});
+
+void t.test('debugKubeconfig does not wait', async (t) => {
+  const { handlers } = newService();
+  await t.rejects(async () => handlers.debugKubeconfig({ id: 'a', groups: [] }, debug), {
+    code: 'UNAVAILABLE',
+    message: /the certs worker is starting/,
+  });
+});
+
+void t.test('a refused PKI is told to everybody at once', async (t) => {
+  const service = newService();
+  const waiting = Promise.resolve(service.handlers.credentials({ holder: 'master' }, kubelet));
+  service.state = { kind: 'refused', error: new HamletError('DATA_LOSS', 'the PKI is damaged') };
+  await t.rejects(waiting, { code: 'DATA_LOSS', message: 'the PKI is damaged' });
+  await t.rejects(async () => service.handlers.debugKubeconfig({ id: 'a', groups: [] }, debug), {
+    code: 'DATA_LOSS',
+  });
+  t.match(service.condition, { name: 'PKIReady', status: 'false', reason: 'Refused', message: /damaged/ });
+});
+
+void t.test('the condition follows the state', async (t) => {
+  const service = newService();
+  t.match(service.condition, { status: 'false', reason: 'Starting' });
+  service.state = { kind: 'waiting', reason: 'WaitingForEtcd', message: 'waits' };
+  t.same(service.condition, {
+    name: 'PKIReady',
+    status: 'false',
+    reason: 'WaitingForEtcd',
+    message: 'waits',
+  });
+  service.state = { kind: 'ready', pki };
+  t.match(service.condition, { status: 'true', reason: '' });
+});
+
+void t.test('a debug certificate is for whom it is asked for, and lasts an hour', async (t) => {
+  const { handlers } = readyService();
+  const request = { id: 'jane@example.org', groups: ['system:masters', 'ops'] };
+  const { kubeconfig, expiresAtMs } = await handlers.debugKubeconfig(request, debug);
+  const certificate = certificateOf(kubeconfig);
+  t.equal(certificate.subject, 'O=system:masters\nO=ops\nCN=jane@example.org');
+  t.equal(notAfterMs(certificate), expiresAtMs);
+  t.equal(expiresAtMs, Math.floor((nowMs + lifetimes.debugMs) / 1_000) * 1_000);
+  t.ok(notBeforeMs(certificate) <= nowMs - lifetimes.backdatedMs);
+  t.ok(certificate.verify(pki.authorities['id-ca'].certificate.publicKey));
+  t.same(lint(certificate.raw, 'client', valueOf(values, '/kube-pki/id-ca.crt')), []);
+});
+
+void t.test('its life can be chosen, up to a day', async (t) => {
+  const { handlers } = readyService();
+  const ask = async (ttlSeconds: number) =>
+    handlers.debugKubeconfig({ id: 'jane', groups: [], ttlSeconds }, debug);
+  t.equal((await ask(60)).expiresAtMs, Math.floor(nowMs / 1_000) * 1_000 + 60_000);
+  await t.resolves(ask(24 * 3_600));
+  await t.rejects(ask(24 * 3_600 + 1), { code: 'INVALID_ARGUMENT', message: /86400 seconds/ });
+});
+
+void t.test('names are taken as they are, and control characters not at all', async (t) => {
+  const { handlers } = readyService();
+  const ask = async (id: string, groups: string[] = []) =>
+    certificateOf((await handlers.debugKubeconfig({ id, groups }, debug)).kubeconfig).toLegacyObject()
+      .subject;
+  // "#0500" would be DER to the library, and "," or "+" the start of another attribute in RFC 4514's notation.
+  for (const id of [
+    '#0500',
+    'a,O=system:masters',
+    'a+O=system:masters',
+    'CN=x',
+    ' a ',
+    'é€😀',
+    'x'.repeat(253),
+  ]) {
+    t.strictSame({ ...(await ask(id)) }, { CN: id }, id);
+  }
+  for (const text of ['a\nO=system:masters', 'a\0', '\u0085']) {
+    await t.rejects(ask(text), { code: 'INVALID_ARGUMENT' });
+    await t.rejects(ask('a', [text]), { code: 'INVALID_ARGUMENT' });
+  }
+});
+
+void t.test('authorities are known by their fingerprints', async (t) => {
+  const { handlers } = readyService();
+  const { authorities } = await handlers.authorities({}, debug);
+  t.same(
+    authorities.map(({ name, sha256 }) => [name, sha256]),
+    (['id-ca', 'aggregation-ca'] as const).map((name) => [
+      name,
+      pki.authorities[name].certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    ]),
+  );
+});

@@ -1,0 +1,83 @@
+import type { nodeDebugService } from '../../gen/hamlet/debug/v1/debug.js';
+import type { CallOptions, Client } from '../../ipc/contract.js';
+import type { certs } from '../../ipc/services/certs.js';
+import type { host } from '../../ipc/services/host.js';
+import type { logs } from '../../ipc/services/logs.js';
+import { HamletError, isHamletError } from '../../lib/errors.js';
+import type { UnaryHandlers } from './grpc.js';
+
+/** Reading a ring takes milliseconds; a caller without a deadline of its own does not wait for ever. */
+const logsDeadlineMs = 30_000;
+
+/** The board of conditions is in the main thread's memory. */
+const conditionsDeadlineMs = 5_000;
+
+/** What the debug API is an outside view of. */
+export interface Sources {
+  readonly certs: Client<typeof certs>;
+  readonly logs: Client<typeof logs>;
+  readonly host: Client<typeof host>;
+}
+
+/**
+ * NodeDebugService in terms of the mesh: each call is checked for what its message cannot express, and handed on.
+ * Errors of the services pass through with code and message as they are.
+ */
+export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugService> {
+  const { certs, logs, host } = sources;
+  return {
+    async getDebugKubeconfig({ id, groups }, options) {
+      if (id === '')
+        throw new HamletError('INVALID_ARGUMENT', 'id is empty: say whom the credentials are for');
+      if (groups.includes('')) throw new HamletError('INVALID_ARGUMENT', 'groups has an empty name in it');
+      const { kubeconfig, expiresAtMs } = await certs.debugKubeconfig({ id, groups: [...groups] }, options);
+      return { kubeconfig, expiresAtMs, kubectlCommand: await kubectlCommand(host, options) };
+    },
+
+    async getComponentLogs({ componentPath, tailLines }, options) {
+      const component = dottedName(componentPath);
+      if (tailLines < 0) {
+        throw new HamletError('INVALID_ARGUMENT', `tail_lines is ${tailLines}: 0 means all lines`);
+      }
+      const lines: Uint8Array[] = [];
+      const request = { component, lines: tailLines };
+      for await (const batch of logs.tail(request, { deadlineMs: logsDeadlineMs, ...options })) {
+        for (const line of batch.lines) lines.push(line.data);
+      }
+      return { lines };
+    },
+
+    async getCondition({ name }, options) {
+      if (name === '') throw new HamletError('INVALID_ARGUMENT', 'name is empty: say which condition');
+      const condition = await host.condition({ name }, options);
+      return { ok: condition.status === 'true', condition };
+    },
+
+    async listConditions(_request, options) {
+      // The board's first item is all of it; leaving the loop ends the stream.
+      const snapshot = host.conditions({}, { deadlineMs: conditionsDeadlineMs, ...options });
+      for await (const { conditions } of snapshot) return { conditions };
+      throw new HamletError('INTERNAL', 'the host gave no conditions');
+    },
+  };
+}
+
+/** The words that start the node's kubectl; none while it has none, which is no reason to keep a kubeconfig back. */
+async function kubectlCommand(host: Sources['host'], options: CallOptions): Promise<readonly string[]> {
+  try {
+    return (await host.kubectl({}, options)).command;
+  } catch (error) {
+    if (isHamletError(error, 'UNAVAILABLE') || isHamletError(error, 'FAILED_PRECONDITION')) return [];
+    throw error;
+  }
+}
+
+/** ["kube", "apiserver"] and ["kube.apiserver"] are the same component. */
+function dottedName(path: readonly string[]): string {
+  const name = path.join('.');
+  if (name === '') throw new HamletError('INVALID_ARGUMENT', 'component_path is empty: say which component');
+  if (name.split('.').includes('')) {
+    throw new HamletError('INVALID_ARGUMENT', `component_path "${name}" has an empty part`);
+  }
+  return name;
+}

@@ -1,0 +1,84 @@
+import { parseArgs } from 'node:util';
+
+/** Wrong usage: exit code 2, and where to read how it is used. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface OptionSpec {
+  readonly short?: string;
+  /** What the value is called in messages ("N"); an option without it is a flag. */
+  readonly takes?: string;
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+export interface Parsed<S extends OptionSpecs> {
+  /** The value of each option that was given, '' for a flag. Of a repeated option the last one counts. */
+  readonly options: Partial<Record<keyof S, string>>;
+  readonly words: readonly string[];
+}
+
+/** Splits arguments into options and words; everything after `--` is a word. Throws UsageError. */
+export function parse<const S extends OptionSpecs>(args: readonly string[], specs: S): Parsed<S> {
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: Object.fromEntries(
+      Object.entries(specs).map(([name, { short, takes }]) => [
+        name,
+        { type: takes === undefined ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) },
+      ]),
+    ),
+    allowPositionals: true,
+    // Node's own messages speak of "arguments that are ambiguous"; the checks are made here instead.
+    strict: false,
+    tokens: true,
+  });
+  const options: Partial<Record<string, string>> = {};
+  const words: string[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') words.push(token.value);
+    if (token.kind !== 'option') continue;
+    const { name, rawName, value } = token;
+    const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
+    if (spec === undefined) throw new UsageError(`there is no option ${rawName}`);
+    if (spec.takes === undefined && value !== undefined) throw new UsageError(`${rawName} takes no value`);
+    if (spec.takes !== undefined && (value === undefined || value === '')) {
+      throw new UsageError(`${rawName} needs a value: ${rawName} ${spec.takes}`);
+    }
+    options[name] = value ?? '';
+  }
+  return { options: options as Partial<Record<keyof S, string>>, words };
+}
+
+/** The options that every command has, `kubectl` apart. */
+export const commonOptions = {
+  endpoint: { takes: 'HOST:PORT' },
+  help: { short: 'h' },
+} as const satisfies OptionSpecs;
+
+const defaultHost = '127.0.0.1';
+/** The debug API's port unless the node's configuration says otherwise. */
+const defaultPort = 7837;
+
+/** Where the node is when nothing says otherwise. */
+export const defaultEndpoint = `${defaultHost}:${defaultPort}`;
+
+/** Completes and checks what --endpoint or DBG_ENDPOINT says: HOST, HOST:PORT or :PORT. Throws UsageError. */
+export function endpointFrom(given: string): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:/[\]\s]*)(?::(\d{1,5}))?$/.exec(given);
+  const port = Number(match?.[2] ?? defaultPort);
+  if (match === null || given === '' || port < 1 || port > 65_535) {
+    throw new UsageError(`"${given}" is no endpoint: it has to be HOST:PORT, such as ${defaultEndpoint}`);
+  }
+  return `${match[1] === '' || match[1] === undefined ? defaultHost : match[1]}:${port}`;
+}
+
+/** One of `choices`, or a UsageError that lists them. */
+export function choice<T extends string>(option: string, value: string, choices: readonly T[]): T {
+  const found = choices.find((candidate) => candidate === value);
+  if (found === undefined) {
+    throw new UsageError(`"${value}" is none of the values of ${option}: ${choices.join(', ')}`);
+  }
+  return found;
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { messageOf } from '../lib/errors.js';
+import { UsageError, defaultEndpoint, endpointFrom, commonOptions, parse } from './arguments.js';
+import type { Command } from './command.js';
+import { condition } from './condition.js';
+import { kubectl } from './kubectl.js';
+import { logs } from './logs.js';
+import { print, table } from './output.js';
+
+const commands: readonly Command[] = [logs, condition, kubectl];
+
+const help = `Ask a Hamlet node what it is doing, and run kubectl on it.
+
+Usage: dbg [--endpoint HOST:PORT] COMMAND ...
+
+Commands:
+${table(commands.map(({ synopsis, summary }) => [`  ${synopsis}`, summary]))}  help [COMMAND]             how a command is used
+
+Options:
+  --endpoint HOST:PORT       the node to ask (default: DBG_ENDPOINT from the environment, or ${defaultEndpoint})
+  -V, --version              the version of dbg
+  -h, --help                 this text
+
+Examples:
+  dbg condition
+  dbg logs --tail 20 kube.apiserver
+  dbg kubectl get pods --all-namespaces
+  dbg --endpoint 192.0.2.7:7837 condition NodeReady
+
+Exit codes: 0 done, 1 failed or not true, 2 wrong usage; kubectl's own with dbg kubectl.
+`;
+
+/** The options before the command; what comes after it is the command's own. */
+const globalOptions = { ...commonOptions, version: { short: 'V' } } as const;
+
+async function run(args: readonly string[]): Promise<number> {
+  let first = 0;
+  while (args[first]?.startsWith('-')) first += args[first] === '--endpoint' ? 2 : 1;
+  const { options } = parse(args.slice(0, first), globalOptions);
+  const [name, ...rest] = args.slice(first);
+  if (options.help !== undefined) return printed(help);
+  if (options.version !== undefined) return printed(`dbg ${version()}\n`);
+  if (name === undefined) throw new UsageError('say what to do');
+  if (name === 'help') return printed(rest[0] === undefined ? help : commandNamed(rest[0]).help);
+  const endpoint = endpointFrom(options.endpoint ?? process.env.DBG_ENDPOINT ?? defaultEndpoint);
+  const command = commandNamed(name);
+  try {
+    return await command.run(rest, { endpoint });
+  } catch (error) {
+    if (error instanceof UsageError) return misused(error, `dbg help ${name}`);
+    throw error;
+  }
+}
+
+function misused(error: UsageError, help: string): number {
+  console.error(`dbg: ${error.message}\nSee: ${help}`);
+  return 2;
+}
+
+function commandNamed(name: string): Command {
+  const found = commands.find((command) => command.name === name);
+  if (found !== undefined) return found;
+  const names = commands.map((command) => command.name);
+  throw new UsageError(`there is no command "${name}"; there are ${names.join(', ')} and help`);
+}
+
+async function printed(text: string): Promise<number> {
+  await print(text);
+  return 0;
+}
+
+function version(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string };
+  return version;
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.exitCode = misused(error, 'dbg help');
+  } else {
+    console.error(`dbg: ${messageOf(error)}`);
+    process.exitCode = 1;
+  }
+}

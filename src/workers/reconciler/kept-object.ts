@@ -1,0 +1,158 @@
+import type { Logger } from 'pino';
+import { isHamletError, messageOf } from '../../lib/errors.js';
+import { sleep } from '../../lib/time.js';
+import { Backoff, type BackoffLimits } from './backoff.js';
+import type { ApiClient } from './client.js';
+import { decide, type Action } from './decide.js';
+import { pathOf, type BuiltinKind, type KubernetesObject } from './object.js';
+
+/**
+ * What is altered is put right at once. Who alters it again and again gets ever slower answers: a controller that
+ * wants something else would otherwise keep both sides and the API server busy.
+ */
+const rightings: BackoffLimits = { free: 5, firstMs: 250, maxMs: 30_000, quietMs: 60_000 };
+
+/** A write that failed is tried again. */
+const failures: BackoffLimits = { free: 0, firstMs: 250, maxMs: 30_000, quietMs: 60_000 };
+
+export interface KeptObjectOptions {
+  readonly kind: BuiltinKind;
+  readonly name: string;
+  /** How the object has to be; undefined for one that may not be there. */
+  readonly desired: KubernetesObject | undefined;
+  readonly api: ApiClient;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly onProgress: () => void;
+}
+
+/**
+ * One object: how it was seen last, and at most one write at a time until it is as it has to be. What a write has
+ * done is believed when the watch shows it, because its answer and the watch come over different connections.
+ */
+export class KeptObject {
+  readonly #options: KeptObjectOptions;
+  readonly #path: string;
+  readonly #collection: string;
+  readonly #rightings = new Backoff(rightings);
+  readonly #failures = new Backoff(failures);
+  #observed: KubernetesObject | undefined;
+  #settled: KubernetesObject | undefined;
+  #isBusy = false;
+  /** Whether the object was seen anew since the last decision. */
+  #isStale = false;
+
+  constructor(options: KeptObjectOptions) {
+    this.#options = options;
+    this.#path = pathOf(options.kind, options.name);
+    this.#collection = pathOf(options.kind);
+  }
+
+  /** Whether the object is there and as it has to be. */
+  get isInPlace(): boolean {
+    return this.#options.desired !== undefined && this.#decide().kind === 'none';
+  }
+
+  /** Whether nothing is lost when this object is forgotten and made anew. */
+  get isForgettable(): boolean {
+    return !this.#isBusy && this.#observed === undefined && this.#rightings.isQuiet && this.#failures.isQuiet;
+  }
+
+  /** Takes note of how the object is now, undefined when there is none with our label, and puts it right. */
+  observe(object: KubernetesObject | undefined): void {
+    this.#observed = object;
+    this.#isStale = true;
+    this.#options.onProgress();
+    if (!this.#isBusy) void this.#putRight();
+  }
+
+  #decide(): Action {
+    return decide({ desired: this.#options.desired, observed: this.#observed, settled: this.#settled });
+  }
+
+  async #putRight(): Promise<void> {
+    const { signal, onProgress } = this.#options;
+    this.#isBusy = true;
+    try {
+      while (this.#isStale && this.#decide().kind !== 'none') {
+        await sleep(this.#rightings.next(), signal);
+        this.#isStale = false;
+        await this.#try(this.#decide());
+        onProgress();
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  /** Acts; a failure is logged, waited for, and counts as if the object had changed. */
+  async #try(action: Action): Promise<void> {
+    const { log, signal } = this.#options;
+    try {
+      await this.#act(action);
+    } catch (error) {
+      signal.throwIfAborted();
+      const retryMs = Math.round(this.#failures.next());
+      const reason = messageOf(error);
+      log.warn(
+        { object: this.#label, reason, retryMs },
+        `could not ${action.kind} ${this.#label}: ${reason}`,
+      );
+      await sleep(retryMs, signal);
+      this.#isStale = true;
+    }
+  }
+
+  async #act(action: Action): Promise<void> {
+    const { log, desired } = this.#options;
+    if (action.kind === 'none') return;
+    if (action.kind === 'remove') await this.#remove();
+    else if (desired !== undefined) {
+      this.#settled = action.kind === 'create' ? await this.#create(desired) : await this.#replace(desired);
+    }
+    log.info(
+      { object: this.#label, reason: action.reason },
+      `${action.kind}d ${this.#label}: ${action.reason}`,
+    );
+  }
+
+  async #create(desired: KubernetesObject): Promise<KubernetesObject> {
+    const { api, signal } = this.#options;
+    try {
+      return await api.create(this.#collection, desired, signal);
+    } catch (error) {
+      if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
+      // One of our name without our label: somebody took the label away.
+      return this.#replace(desired);
+    }
+  }
+
+  async #replace(desired: KubernetesObject): Promise<KubernetesObject> {
+    const { api, signal } = this.#options;
+    try {
+      return await api.replace(this.#path, desired, signal);
+    } catch (error) {
+      if (isHamletError(error, 'NOT_FOUND')) return api.create(this.#collection, desired, signal);
+      if (!isHamletError(error, 'INVALID_ARGUMENT')) throw error;
+      // Some fields may not change: a binding's role, if somebody made the object anew with another one.
+      await api.remove(this.#path, this.#observed, signal);
+      return api.create(this.#collection, desired, signal);
+    }
+  }
+
+  /** Only the object that was seen: one that has lost our label since is nobody's to remove. */
+  async #remove(): Promise<void> {
+    const { api, signal } = this.#options;
+    try {
+      await api.remove(this.#path, this.#observed, signal);
+    } catch (error) {
+      if (!isHamletError(error, 'NOT_FOUND') && !isHamletError(error, 'ABORTED')) throw error;
+    }
+  }
+
+  get #label(): string {
+    return `${this.#options.kind.kind} ${this.#options.name}`;
+  }
+}

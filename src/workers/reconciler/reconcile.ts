@@ -1,0 +1,111 @@
+import type { Logger } from 'pino';
+import type { Client } from '../../ipc/contract.js';
+import type { certs, CredentialFile } from '../../ipc/services/certs.js';
+import type { host } from '../../ipc/services/host.js';
+import { HamletError, messageOf } from '../../lib/errors.js';
+import { sleep } from '../../lib/time.js';
+import type { Config } from '../../platform/config.js';
+import { Backoff, type BackoffLimits } from './backoff.js';
+import { BoardView } from './board.js';
+import type { ClientCredentials } from './client.js';
+import { unknownConditions } from './conditions.js';
+import { ConditionPublisher } from './publisher.js';
+import { runSession } from './session.js';
+
+/** How soon a session that failed is followed by the next. */
+const sessions: BackoffLimits = { free: 1, firstMs: 250, maxMs: 30_000, quietMs: 60_000 };
+
+/** What the main thread hands to this worker. */
+export interface ReconcilerData {
+  readonly config: Pick<Config, 'ports'>;
+  readonly node: { readonly name: string };
+}
+
+export interface ReconcilerOptions extends ReconcilerData {
+  readonly host: Pick<Client<typeof host>, 'conditions' | 'setConditions'>;
+  readonly certs: Pick<Client<typeof certs>, 'credentials'>;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The reconciler: one session with the API server after another, each for as long as the board says that it is ready.
+ * Ends when the signal is aborted; throws when the stream of conditions breaks.
+ */
+export async function reconcile(options: ReconcilerOptions): Promise<void> {
+  const { signal } = options;
+  const board = new BoardView();
+  try {
+    await Promise.race([board.follow(options.host.conditions({}, { signal })), runSessions(board, options)]);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return;
+  }
+  if (!signal.aborted) throw new HamletError('UNAVAILABLE', 'the stream of conditions has ended');
+}
+
+async function runSessions(board: BoardView, options: ReconcilerOptions): Promise<void> {
+  const { config, node, log, signal } = options;
+  const server = `https://127.0.0.1:${config.ports.apiserver}`;
+  const conditions = new ConditionPublisher(options.host, log, signal);
+  const backoff = new Backoff(sessions);
+  conditions.set(unknownConditions('APIServerNotReady', 'waiting for the API server'));
+  // The client takes a moment to load. With a PKI the API server starts, which takes longer: that is the time for it.
+  await board.untilTrue('PKIReady', signal);
+  const { ApiClient } = await import('./client.js');
+  while (!isAborted(signal)) {
+    await board.untilTrue('APIServerReady', signal);
+    const api = new ApiClient(server, await credentials(options));
+    try {
+      await whileReady(board, signal, (ready) =>
+        runSession({ api, nodeName: node.name, conditions, log, signal: ready }),
+      );
+      log.info('the API server is not ready');
+    } catch (error) {
+      signal.throwIfAborted();
+      const delayMs = Math.round(backoff.next());
+      log.warn({ reason: messageOf(error), delayMs }, 'starting over with the API server');
+      await sleep(delayMs, signal);
+    } finally {
+      api.close();
+    }
+    conditions.set(unknownConditions('APIServerNotReady', 'waiting for the API server'));
+  }
+}
+
+/** Runs a session with a signal that is aborted as soon as the API server is not ready. */
+async function whileReady(
+  board: BoardView,
+  signal: AbortSignal,
+  session: (ready: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const ending = new AbortController();
+  const ready = AbortSignal.any([signal, ending.signal]);
+  void board.untilNotTrue('APIServerReady', ready).then(
+    () => ending.abort(),
+    () => undefined,
+  );
+  try {
+    await session(ready);
+  } catch (error) {
+    if (!ready.aborted) throw error;
+  } finally {
+    ending.abort();
+  }
+}
+
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+/** The master's, in memory only; asked for anew for each session, because they are renewed. */
+async function credentials({ certs, signal }: ReconcilerOptions): Promise<ClientCredentials> {
+  const { files } = await certs.credentials({ holder: 'master' }, { signal });
+  return { ca: text(files, 'ca.crt'), cert: text(files, 'client.crt'), key: text(files, 'client.key') };
+}
+
+function text(files: readonly CredentialFile[], name: string): string {
+  const file = files.find((candidate) => candidate.name === name);
+  if (file === undefined) throw new HamletError('INTERNAL', `the master's credentials lack ${name}`);
+  return Buffer.from(file.data).toString('utf8');
+}

@@ -7,6 +7,9 @@ import { SignalRelay, runInForeground } from './foreground.js';
 import { callNode } from './node-client.js';
 import { SecretFile } from './secret-file.js';
 
+/** Searched for on the PATH, as every name without a slash. */
+const pathKubectl = 'kubectl';
+
 export const kubectl: Command = {
   name: 'kubectl',
   synopsis: 'kubectl ARGS...',
@@ -39,10 +42,8 @@ Examples:
     try {
       return await runInForeground(program, [...prefix, ...args], env, signals);
     } catch (error) {
-      if (!isHamletError(error, 'NOT_FOUND')) throw error;
-      throw new HamletError('NOT_FOUND', 'there is no kubectl on the PATH either; install one', {
-        cause: error,
-      });
+      if (program !== pathKubectl || !isHamletError(error, 'NOT_FOUND')) throw error;
+      throw new HamletError('NOT_FOUND', 'there is no kubectl on the PATH either; install one');
     }
   },
 };
@@ -54,7 +55,7 @@ function commandHere(command: readonly string[]): readonly [string, ...string[]]
   const why =
     program === undefined ? 'the node has no kubectl' : `the node's kubectl, ${program}, is not here`;
   console.error(`dbg: ${why}; using the one on the PATH`);
-  return ['kubectl'];
+  return [pathKubectl];
 }
 
 function isExecutable(file: string): boolean {

@@ -3,7 +3,7 @@ import { HamletError, errorCodes } from '../lib/errors.js';
 import { formatDuration } from '../lib/time.js';
 
 /** How long a node may take to answer. A whole log can be many megabytes, and a certificate waits for etcd. */
-const deadlineMs = 30_000;
+const deadlineMs = 15_000;
 
 const channelOptions = {
   // A whole log of long lines is larger than gRPC's default of 4 MiB; the node bounds it.
@@ -74,7 +74,8 @@ function failure(
     const remedy = unresolved ? ': there is no address for this name' : '; start one with: npm start';
     return new HamletError(code, `no node answers at ${endpoint}${remedy}`);
   }
-  if (code === 'DEADLINE_EXCEEDED') {
+  // A service of the node may have had a deadline of its own; this is how grpc-js words the one set above.
+  if (code === 'DEADLINE_EXCEEDED' && details.startsWith('Deadline exceeded')) {
     return new HamletError(code, `no answer from ${endpoint} within ${formatDuration(deadlineMs)}`);
   }
   if (code === 'UNIMPLEMENTED') {

@@ -1,0 +1,219 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import t from 'tap';
+import type { Condition } from '../../../src/gen/hamlet/debug/v1/debug.js';
+import { HamletError } from '../../../src/lib/errors.js';
+import { dbg, dbgFile, ended, environment, serveDebugApi, startDbg } from './fixture.js';
+
+/** What a run printed, as text, and its exit code. */
+async function run(args: readonly string[], endpoint?: string): Promise<[string, string, number | null]> {
+  const { stdout, stderr, code } = await dbg(args, endpoint === undefined ? {} : { endpoint });
+  return [stdout.toString(), stderr, code];
+}
+
+void t.test('help is on stdout, with examples, for the program and every command', async (t) => {
+  for (const args of [['--help'], ['-h'], ['help']]) {
+    t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
+  }
+  for (const command of ['logs', 'condition']) {
+    const asked = await run([command, '--help']);
+    t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
+    t.same(await run(['help', command]), asked);
+  }
+  t.match(await run(['help', 'kubectl']), [/Usage: dbg .*kubectl[^]*Examples:\n {2}dbg kubectl /, '', 0]);
+  t.match(await run(['--version']), [/^dbg \d+\.\d+\.\d+\n$/, '', 0]);
+});
+
+void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
+  const cases: [string[], string][] = [
+    [[], 'say what to do\nSee: dbg help'],
+    [
+      ['frobnicate'],
+      'there is no command "frobnicate"; there are logs, condition, kubectl and help\nSee: dbg help',
+    ],
+    [['help', 'me'], 'there is no command "me"; there are logs, condition, kubectl and help\nSee: dbg help'],
+    [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
+    [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
+    [
+      ['--endpoint', 'a:b', 'logs', 'etcd'],
+      '"a:b" is no endpoint: it has to be HOST:PORT, such as 127.0.0.1:7837\nSee: dbg help',
+    ],
+    [['logs', '--frob', 'etcd'], 'there is no option --frob\nSee: dbg help logs'],
+    [['logs', '--help=x'], '--help takes no value\nSee: dbg help logs'],
+    [['logs', 'etcd', '--tail'], '--tail needs a value: --tail N\nSee: dbg help logs'],
+    [['logs', 'a', 'b'], 'one component at a time, please; "b" is too much\nSee: dbg help logs'],
+    [['condition', 'a', 'b'], 'one condition at a time, or none for a table of all\nSee: dbg help condition'],
+    [
+      ['condition', '-o', 'yaml'],
+      '"yaml" is none of the values of --output: text, json\nSee: dbg help condition',
+    ],
+    ...['0', '-5', 'five', '1.5', '1e3', '2147483648'].map((tail): [string[], string] => [
+      ['logs', '--tail', tail, 'etcd'],
+      `"${tail}" is no number of lines: --tail takes a whole number from 1 on\nSee: dbg help logs`,
+    ]),
+  ];
+  for (const [args, message] of cases) {
+    t.same(await run(args), ['', `dbg: ${message}\n`, 2], `dbg ${args.join(' ')}`);
+  }
+  t.match(await run(['logs']), [
+    '',
+    /say which component's log you want: etcd, containerd, kube.apiserver, /,
+    2,
+  ]);
+});
+
+void t.test('without a node every command says so and what to do', async (t) => {
+  const server = new Server();
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  const endpoint = `127.0.0.1:${port}`;
+  t.match(
+    await run(['condition'], endpoint),
+    ['', `dbg: what runs at ${endpoint} does not know this call; is it a node of this version?\n`, 1],
+    'a gRPC server that is no node',
+  );
+  server.forceShutdown();
+  const message = `dbg: no node answers at ${endpoint}; start one with: npm start\n`;
+  for (const args of [
+    ['logs', 'etcd'],
+    ['condition'],
+    ['condition', 'NodeReady'],
+    ['kubectl', 'get', 'pods'],
+  ]) {
+    t.same(await run(args, endpoint), ['', message, 1], args.join(' '));
+    t.same(
+      await run(['--endpoint', endpoint, ...args]),
+      ['', message, 1],
+      'with --endpoint before the command',
+    );
+  }
+  t.same(await run(['logs', '--endpoint', endpoint, 'etcd']), ['', message, 1], '--endpoint after it');
+  t.same(await run(['condition'], 'nosuch.invalid'), [
+    '',
+    'dbg: no node answers at nosuch.invalid:7837: there is no address for this name\n',
+    1,
+  ]);
+});
+
+void t.test('logs', async (t) => {
+  const lines = Array.from({ length: 5_000 }, (_, index) => Buffer.from(`line ${index}`));
+  const odd = [Buffer.from([0xff, 0x00, 0xfe]), Buffer.alloc(0), Buffer.from('\x1b[31mred')];
+  const endpoint = await serveDebugApi(t, {
+    async getComponentLogs({ componentPath: [name], tailLines }) {
+      const all = {
+        etcd: lines,
+        containerd: odd,
+        huge: Array.from({ length: 2_000 }, () => Buffer.alloc(16_384, 97)),
+      };
+      if (name === 'etcd' || name === 'containerd' || name === 'huge') {
+        return { lines: all[name].slice(-tailLines) };
+      }
+      if (name === 'none') return { lines: [] };
+      throw new HamletError('NOT_FOUND', `there is no log "${name}"; there are etcd, containerd`);
+    },
+  });
+  const whole = lines.map((line) => `${line.toString()}\n`).join('');
+  const tail = lines
+    .slice(-5)
+    .map((line) => `${line.toString()}\n`)
+    .join('');
+  t.same(await run(['logs', 'etcd'], endpoint), [whole, '', 0]);
+  for (const args of [
+    ['--tail', '5', 'etcd'],
+    ['etcd', '--tail=5'],
+    ['-n5', 'etcd'],
+    ['-n', '5', '--', 'etcd'],
+  ]) {
+    t.same(await run(['logs', ...args], endpoint), [tail, '', 0], args.join(' '));
+  }
+  t.same(await run(['logs', 'none'], endpoint), ['', '', 0]);
+  t.same(await run(['logs', 'nosuch'], endpoint), [
+    '',
+    'dbg: there is no log "nosuch"; there are etcd, containerd\n',
+    1,
+  ]);
+  const { stdout } = await dbg(['logs', 'containerd'], { endpoint });
+  t.same(stdout, Buffer.concat(odd.flatMap((line) => [line, Buffer.from('\n')])), 'bytes as they are');
+  t.equal((await dbg(['logs', 'huge'], { endpoint })).stdout.length, 2_000 * 16_385, 'more than 4 MiB');
+
+  const terminal = spawn('script', ['-qec', `${process.execPath} ${dbgFile} logs containerd`, '/dev/null'], {
+    env: environment({ endpoint }),
+  });
+  const shown = await ended(terminal);
+  t.equal(shown.stdout.toString(), '\ufffd\\x00\ufffd\r\n\r\n\\x1b[31mred\r\n', 'a terminal is not steered');
+
+  const reader = startDbg(['logs', 'huge'], { endpoint });
+  const end = ended(reader);
+  await once(reader.stdout, 'data');
+  reader.stdout.destroy();
+  const { code, stderr } = await end;
+  t.same([code, stderr], [0, ''], 'a reader that goes away early is no failure');
+
+  const full = spawn(process.execPath, [dbgFile, 'logs', 'etcd'], {
+    env: environment({ endpoint }),
+    stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+  });
+  const failed = await ended(full);
+  t.match([failed.code, failed.stderr], [1, /^dbg: ENOSPC/], 'a full disk is one');
+});
+
+void t.test('condition', async (t) => {
+  const sinceMs = Date.now() - 200_500;
+  const conditions: Condition[] = [
+    { name: 'PKIReady', status: 'true', reason: '', message: '', sinceMs },
+    { name: 'kube.apiserver', status: 'false', reason: 'Starting', message: 'waits for etcd', sinceMs },
+    { name: 'NodeReady', status: 'unknown', reason: 'NotAsked', message: '', sinceMs },
+  ];
+  const endpoint = await serveDebugApi(t, {
+    async getCondition({ name }) {
+      if (name === 'slow') throw new HamletError('DEADLINE_EXCEEDED', 'the host did not answer');
+      const condition = conditions.find((candidate) => candidate.name === name);
+      if (condition === undefined)
+        throw new HamletError('NOT_FOUND', `there is no condition "${name}"; there are …`);
+      return { ok: condition.status === 'true', condition };
+    },
+    async listConditions() {
+      return { conditions };
+    },
+  });
+  t.match(await run(['condition', 'PKIReady'], endpoint), [/^PKIReady is true, for 3m2\ds\n$/, '', 0]);
+  t.match(await run(['condition', 'kube.apiserver'], endpoint), [
+    /^kube.apiserver is false, for 3m2\ds: Starting: waits for etcd\n$/,
+    '',
+    1,
+  ]);
+  t.match(await run(['condition', 'NodeReady'], endpoint), [
+    /^NodeReady is unknown, for 3m2\ds: NotAsked\n$/,
+    '',
+    1,
+  ]);
+  t.same(await run(['condition', 'nosuch'], endpoint), [
+    '',
+    'dbg: there is no condition "nosuch"; there are …\n',
+    1,
+  ]);
+  t.same(await run(['condition', 'slow'], endpoint), ['', 'dbg: the host did not answer\n', 1]);
+
+  const [tableText, , tableCode] = await run(['condition'], endpoint);
+  t.equal(tableCode, 0);
+  t.match(tableText.split('\n'), [
+    /^NAME {12}STATUS {3}SINCE {2}REASON {4}MESSAGE$/,
+    /^PKIReady {8}true {5}3m2\ds$/,
+    /^kube.apiserver {2}false {4}3m2\ds {2}Starting {2}waits for etcd$/,
+    /^NodeReady {7}unknown {2}3m2\ds {2}NotAsked$/,
+    /^$/,
+  ]);
+
+  const asJson = conditions.map(({ name, status, reason, message }) => {
+    return { name, ok: status === 'true', status, reason, message, since: new Date(sinceMs).toISOString() };
+  });
+  const [one, , oneCode] = await run(['condition', '-o', 'json', 'kube.apiserver'], endpoint);
+  t.same([JSON.parse(one), oneCode], [asJson[1], 1]);
+  const [all, , allCode] = await run(['condition', '--output=json'], endpoint);
+  t.same([JSON.parse(all), allCode], [asJson, 0]);
+});

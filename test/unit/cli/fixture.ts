@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { nodeDebugService } from '../../../src/gen/hamlet/debug/v1/debug.js';
+import { HamletError } from '../../../src/lib/errors.js';
+import { type UnaryHandlers, listen } from '../../../src/workers/debug/grpc.js';
+
+export const dbgFile = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
+
+type DebugHandlers = UnaryHandlers<typeof nodeDebugService>;
+
+/** Serves the debug API by gRPC with the handlers given, on a free port. Gives its endpoint. */
+export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): Promise<string> {
+  const missing = async () => {
+    throw new HamletError('UNAVAILABLE', 'not part of this test');
+  };
+  const server = await listen(
+    nodeDebugService,
+    {
+      getDebugKubeconfig: missing,
+      getComponentLogs: missing,
+      getCondition: missing,
+      listConditions: missing,
+      ...handlers,
+    },
+    { address: '127.0.0.1', port: 0, log: { error: (fields, message) => t.fail(message, fields) } },
+  );
+  t.teardown(() => server.close(0));
+  return `127.0.0.1:${server.port}`;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface DbgOptions {
+  readonly endpoint?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string;
+}
+
+/** The environment of a child: this one's, without what would change dbg's ways. */
+export function environment({ endpoint, env }: DbgOptions): NodeJS.ProcessEnv {
+  const { DBG_ENDPOINT: _endpoint, KUBECONFIG: _kubeconfig, XDG_RUNTIME_DIR: _dir, ...rest } = process.env;
+  return { ...rest, ...(endpoint === undefined ? {} : { DBG_ENDPOINT: endpoint }), ...env };
+}
+
+/** Starts the real program. */
+export function startDbg(args: readonly string[], options: DbgOptions = {}) {
+  return spawn(process.execPath, [dbgFile, ...args], { env: environment(options) });
+}
+
+/** Runs the real program to its end. */
+export async function dbg(args: readonly string[], options: DbgOptions = {}): Promise<Ended> {
+  const child = startDbg(args, options);
+  child.stdin.end(options.input ?? '');
+  return ended(child);
+}
+
+/** Waits for a program's end and gives all that it wrote. */
+export async function ended(child: ChildProcess): Promise<Ended> {
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => {
+    const chunks: Buffer[] = [];
+    stream?.on('data', (chunk: Buffer) => chunks.push(chunk));
+    return chunks;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout: Buffer.concat(stdout ?? []), stderr: Buffer.concat(stderr ?? []).toString() };
+}

@@ -135,11 +135,16 @@ void t.test('on a terminal Ctrl-C reaches kubectl once, by the terminal', async 
   );
   const end = ended(terminal);
   await new Promise((resolve) => terminal.stdout.once('data', resolve));
-  terminal.stdin.write('\x03');
-  await poll(() => existsSync(seen) || undefined, { everyMs: 10, timeoutMs: 5_000, what: 'Ctrl-C' });
+  // More than once: the kernel, too, takes two signals that come close together for one.
+  const presses = 10;
+  const count = () => (existsSync(seen) ? readFileSync(seen, 'utf8').length / 'INT\n'.length : 0);
+  for (let press = 1; press <= presses; press++) {
+    terminal.stdin.write('\x03');
+    await poll(() => count() >= press || undefined, { everyMs: 10, timeoutMs: 5_000, what: 'Ctrl-C' });
+  }
   process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM');
   t.equal((await end).code, 6);
-  t.equal(readFileSync(seen, 'utf8'), 'INT\n', 'not twice');
+  t.equal(count(), presses, 'each of them once');
 });
 
 void t.test('without the node’s kubectl the one on the PATH is used, with a note', async (t) => {

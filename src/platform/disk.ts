@@ -1,22 +1,19 @@
 import { statfsSync } from 'node:fs';
 import path from 'node:path';
-import { HamletError, errnoOf } from '../lib/errors.js';
+import { errnoOf } from '../lib/errors.js';
 
 /**
- * Throws FAILED_PRECONDITION when fewer than `bytes` are free where `folder` is, or will be.
+ * Says that fewer than `bytes` are free where `folder` is, or will be; undefined when there is enough.
  * `purpose` is what the space is for, in words.
  */
-export function requireFreeSpace(folder: string, bytes: number, purpose: string): void {
+export function spaceProblem(folder: string, bytes: number, purpose: string): string | undefined {
   const free = freeBytes(folder);
-  if (free >= bytes) return;
-  throw new HamletError(
-    'FAILED_PRECONDITION',
-    `${purpose} needs ${formatGigabytes(bytes)} free in ${folder}, and there is ${formatGigabytes(free)}`,
-  );
+  if (free >= bytes) return undefined;
+  return `${purpose} needs ${formatBytes(bytes)} free in ${folder}, and there is ${formatBytes(free)}`;
 }
 
 /** The bytes that root can still write in `folder`, or in its nearest parent that exists. */
-export function freeBytes(folder: string): number {
+function freeBytes(folder: string): number {
   for (let place = path.resolve(folder); ; place = path.dirname(place)) {
     try {
       const { bavail, bsize } = statfsSync(place);
@@ -27,6 +24,6 @@ export function freeBytes(folder: string): number {
   }
 }
 
-function formatGigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
+function formatBytes(bytes: number): string {
+  return bytes < 1e9 ? `${Math.floor(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -4,7 +4,7 @@ import { HamletError } from '../lib/errors.js';
 import { formatDuration } from '../lib/time.js';
 import type { Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
-import { requireFreeSpace } from '../platform/disk.js';
+import { spaceProblem } from '../platform/disk.js';
 import { cachePaths, removeFolder } from './cache.js';
 import { download, findDownloads, type Downloads } from './downloads.js';
 import { goVersion } from './go.js';
@@ -58,7 +58,10 @@ export class DebianProvider implements Provider {
       const inventory = await this.#inventory(signal);
       if (isComplete(inventory)) return;
       const needs = await this.#needs(inventory, signal);
-      if (needs.kube) requireFreeSpace(this.#cacheDir, buildBytes, 'Building Kubernetes');
+      const noSpace = needs.kube
+        ? spaceProblem(this.#cacheDir, buildBytes, 'Building Kubernetes')
+        : undefined;
+      if (noSpace !== undefined) throw new HamletError('FAILED_PRECONDITION', noSpace);
       progress.note(`Setting up Hamlet. This takes ${estimate(needs)}.`);
       for (const part of [inventory.kubernetes, inventory.pause]) {
         if (!isNotBuilt(part) || part.damaged === undefined) continue;

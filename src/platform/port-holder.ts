@@ -1,0 +1,59 @@
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+
+/** State "listen" in /proc/net/tcp (linux/tcp_states.h). */
+const listenState = '0A';
+
+export interface PortHolder {
+  readonly pid: number;
+  /** The program's name as ps shows it. */
+  readonly name: string;
+}
+
+/** The process that listens on a TCP port of this network namespace, or undefined when there is none to be seen. */
+export function portHolder(port: number): PortHolder | undefined {
+  const inodes = new Set(['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => listeningInodes(file, port)));
+  if (inodes.size === 0) return undefined;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    for (const link of openFiles(pid)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
+      if (inode === undefined || !inodes.has(inode)) continue;
+      return { pid: Number(pid), name: readOr(`/proc/${pid}/comm`, '').trim() };
+    }
+  }
+  return undefined;
+}
+
+/** Rows of /proc/net/tcp (proc(5)): number, local address and port in hex, remote, state, …, inode as the tenth. */
+function listeningInodes(file: string, port: number): string[] {
+  return readOr(file, '')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local = '', , state]) => {
+      return state === listenState && Number.parseInt(local.split(':')[1] ?? '', 16) === port;
+    })
+    .flatMap((fields) => fields[9] ?? []);
+}
+
+/** What a process's descriptors point to; nothing for one that has just ended. */
+function openFiles(pid: string): string[] {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).flatMap((fd) => {
+      try {
+        return [readlinkSync(`${folder}/${fd}`)];
+      } catch {
+        return [];
+      }
+    });
+  } catch {
+    return [];
+  }
+}
+
+function readOr(file: string, otherwise: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}

@@ -1,0 +1,223 @@
+import { trueLengthBytes } from './ring/block.js';
+import { splitterViews, splitterWord, type PipeMemory } from './ring/memory.js';
+import type { Ring, Stamp, WrapView } from './ring/ring.js';
+
+const newline = 10;
+const newlineBytes = Uint8Array.of(newline);
+const dots = Buffer.from('...');
+/** More ends than this in one batch are rare: 64 KiB of lines of 16 bytes. */
+const maxBatchLines = 4_096;
+
+/**
+ * The states of a splitter, in its shared memory. Each step is written down before it is done (`next…`), so that a
+ * successor can do it again from any point: that is why no line is lost or doubled when the thread dies.
+ */
+const state = {
+  /** The landing is zero and waits for a read. What is not zero came in a read whose end the reader did not live. */
+  armed: 0,
+  /** The landing holds `length` bytes. */
+  filled: 1,
+  /** Lines are staged in the ring; `nextWritten` makes them count. */
+  staged: 2,
+  /** What was left without a newline is kept; the landing is to be zeroed. */
+  clearing: 3,
+} as const;
+
+/** The clocks that lines are stamped with. */
+export interface Clock {
+  wallMs(): number;
+  monotonicUs(): number;
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicUs: () => Number(process.hrtime.bigint() / 1_000n),
+};
+
+export interface LineSplitterOptions {
+  readonly memory: PipeMemory;
+  readonly ring: Ring;
+  readonly source: 'stdout' | 'stderr';
+  readonly clock?: Clock;
+  readonly wrap?: WrapView;
+}
+
+/**
+ * Cuts what comes out of one pipe into lines and puts them into the ring. Bytes are only ever compared with the
+ * newline: NUL and invalid UTF-8 pass as they are.
+ */
+export class LineSplitter {
+  /** Where a read has to put its bytes, from the beginning on; `received` has to follow at once. */
+  readonly landing: Buffer;
+  readonly #ring: Ring;
+  readonly #source: 'stdout' | 'stderr';
+  readonly #clock: Clock;
+  readonly #control: Float64Array;
+  readonly #kept: Buffer;
+  readonly #bytes: Buffer;
+  readonly #ends = new Uint32Array(maxBatchLines);
+  readonly #trueLength = Buffer.alloc(trueLengthBytes);
+
+  /** Takes up the pipe's memory; call `recover` before the first read. */
+  constructor({ memory, ring, source, clock = systemClock, wrap = (view) => view }: LineSplitterOptions) {
+    const views = splitterViews(memory, ring.limits);
+    this.#ring = ring;
+    this.#source = source;
+    this.#clock = clock;
+    this.#control = wrap(views.control);
+    this.#kept = wrap(views.kept);
+    this.#bytes = wrap(views.landing);
+    this.landing = views.landing;
+  }
+
+  /**
+   * Finishes what a predecessor that died had begun: bytes that it had read and not yet put into the ring.
+   * Bytes that are no longer known to have been read are lost: trailing NULs of that one read.
+   */
+  recover(run: number): void {
+    this.redo();
+    if (this.#get('state') === state.armed) {
+      let length = this.landing.length;
+      while (length > 0 && this.landing[length - 1] === 0) length -= 1;
+      if (length > 0) this.received(length, run);
+    } else {
+      this.#split(run);
+    }
+  }
+
+  /** Applies the step that a predecessor had written down. Of two splitters of a ring both do this before either reads. */
+  redo(): void {
+    if (this.#get('state') === state.staged) {
+      this.#applyLines();
+      this.#ring.recover();
+    }
+  }
+
+  /** Takes the `length` bytes that a read has put into the landing. Their lines belong to `run`. */
+  received(length: number, run: number): void {
+    this.#set('consumed', 0);
+    this.#set('length', length);
+    this.#set('state', state.filled);
+    this.#split(run);
+  }
+
+  /** Makes a line of what has come without a newline: nothing will follow it. */
+  flush(run: number): void {
+    if (this.#get('open') === 0) return;
+    this.#set('consumed', 0);
+    this.#set('length', 0);
+    this.#set('state', state.filled);
+    this.#stageLine(0, run);
+    this.#keepRest();
+  }
+
+  #split(run: number): void {
+    if (this.#get('state') !== state.clearing) {
+      const length = this.#get('length');
+      for (;;) {
+        const consumed = this.#get('consumed');
+        const end = this.#bytes.indexOf(newline, consumed);
+        // Behind `length` there are only zeros.
+        if (end === -1 || consumed >= length) break;
+        if (this.#get('open') > 0 || end - consumed > this.#ring.limits.maxLineBytes)
+          this.#stageLine(end, run);
+        else this.#stageLines(consumed, end, run);
+      }
+    }
+    this.#keepRest();
+  }
+
+  /** Whole lines of allowed length, beginning at `start`, the first of them ending at `firstEnd`. */
+  #stageLines(start: number, firstEnd: number, run: number): void {
+    const { maxLines, maxLineBytes } = this.#ring.limits;
+    const ends = this.#ends;
+    const bytes = this.#bytes;
+    const mostLines = Math.min(maxLines, maxBatchLines);
+    const mostBytes = this.#ring.maxBatchBytes;
+    let count = 0;
+    let begin = start;
+    let end = firstEnd;
+    while (end !== -1 && end - begin <= maxLineBytes && end + 1 - start <= mostBytes) {
+      begin = end + 1;
+      ends[count] = begin - start;
+      count += 1;
+      if (count === mostLines) break;
+      end = bytes.indexOf(newline, begin);
+    }
+    const written = this.#ring.stage([bytes.subarray(start, begin)], ends, count, this.#stamp(run, false));
+    this.#finishLines(written, begin);
+  }
+
+  /** One line that is cut or begins in an earlier read; it ends at `end` of the landing. */
+  #stageLine(end: number, run: number): void {
+    const { maxLineBytes } = this.#ring.limits;
+    const start = this.#get('consumed');
+    const kept = this.#get('kept');
+    const trueBytes = this.#get('open') + end - start;
+    const isCut = trueBytes > maxLineBytes;
+    const head = this.#kept.subarray(0, isCut ? Math.min(kept, maxLineBytes - dots.length) : kept);
+    const room = isCut ? maxLineBytes - dots.length - head.length : end - start;
+    const parts: Uint8Array[] = [head, this.#bytes.subarray(start, start + room)];
+    if (isCut) {
+      this.#trueLength.writeUInt32LE(Math.min(trueBytes, 0xffff_ffff));
+      parts.push(dots, this.#trueLength);
+    }
+    parts.push(newlineBytes);
+    this.#ends[0] = parts.reduce((sum, part) => sum + part.length, 0);
+    const written = this.#ring.stage(parts, this.#ends, 1, this.#stamp(run, isCut));
+    // A flush has no newline in the landing to step over.
+    this.#finishLines(written, Math.min(end + 1, this.#get('length')));
+  }
+
+  #finishLines(written: number, consumed: number): void {
+    this.#set('nextWritten', written);
+    this.#set('nextConsumed', consumed);
+    this.#set('state', state.staged);
+    this.#applyLines();
+  }
+
+  #applyLines(): void {
+    this.#ring.commit(this.#get('nextWritten'));
+    this.#set('consumed', this.#get('nextConsumed'));
+    this.#set('kept', 0);
+    this.#set('open', 0);
+    this.#set('state', state.filled);
+  }
+
+  /** Keeps what has no newline yet, as far as a line may be long, and makes the landing ready for the next read. */
+  #keepRest(): void {
+    if (this.#get('state') !== state.clearing) {
+      const start = this.#get('consumed');
+      const rest = this.#get('length') - start;
+      const kept = this.#get('kept');
+      const fitting = Math.min(rest, this.#kept.length - kept);
+      if (fitting > 0) this.#kept.set(this.#bytes.subarray(start, start + fitting), kept);
+      this.#set('nextKept', kept + fitting);
+      this.#set('nextOpen', this.#get('open') + rest);
+      this.#set('state', state.clearing);
+    }
+    this.#set('kept', this.#get('nextKept'));
+    this.#set('open', this.#get('nextOpen'));
+    // `length` stays until the bytes are gone: a successor zeroes them again.
+    this.#bytes.fill(0, 0, this.#get('length'));
+    this.#set('state', state.armed);
+  }
+
+  #stamp(run: number, isCut: boolean): Stamp {
+    return {
+      wallMs: this.#clock.wallMs(),
+      monotonicUs: this.#clock.monotonicUs(),
+      run,
+      source: this.#source,
+      isCut,
+    };
+  }
+
+  #get(word: keyof typeof splitterWord): number {
+    return this.#control[splitterWord[word]] ?? 0;
+  }
+
+  #set(word: keyof typeof splitterWord, value: number): void {
+    this.#control[splitterWord[word]] = value;
+  }
+}

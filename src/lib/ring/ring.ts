@@ -1,0 +1,214 @@
+import { LineBlock } from './block.js';
+import { lineWord, lineWords, ringViews, ringWord, type RingLimits, type RingMemory } from './memory.js';
+
+/** What the lines of one batch have in common. */
+export interface Stamp {
+  readonly wallMs: number;
+  readonly monotonicUs: number;
+  readonly run: number;
+  readonly source: 'stdout' | 'stderr';
+  readonly isCut: boolean;
+}
+
+/** Wraps a view; tests put a fault behind it that strikes at the n-th store. */
+export type WrapView = <T extends object>(view: T) => T;
+const asItIs: WrapView = (view) => view;
+
+/**
+ * The last lines of one log: an arena of pages for the bytes and an index for the rest, both in shared memory.
+ *
+ * Logical positions only grow; the page table says which page of the arena a position lies on. A page that holds no
+ * line any more is used again, so the arena is as large as its lines have needed at most, and never moves.
+ *
+ * There is one writer, and the order of its stores is what makes its death harmless: `first` moves up before anything
+ * that it gives up is overwritten; bytes and index are written where no line of first..written lies; and the single
+ * store of `written` makes all of it count. Which pages are free follows from these two, so it is kept nowhere.
+ */
+export class Ring {
+  readonly limits: RingLimits;
+  /** A batch may have this many bytes at most. */
+  readonly maxBatchBytes: number;
+  readonly #memory: RingMemory;
+  readonly #wrap: WrapView;
+  readonly #control: Float64Array;
+  readonly #table: Uint16Array;
+  readonly #index: Uint32Array;
+  readonly #maxPages: number;
+  #bytes: Uint8Array;
+  #freePages: number[] = [];
+  /** Positions of the first line and of the line to come; the pages up to the latter's are mapped. */
+  #tail = 0;
+  #head = 0;
+  #mappedPages = 0;
+
+  /** Takes up a ring as its last writer left it. */
+  constructor(memory: RingMemory, wrap: WrapView = asItIs) {
+    const views = ringViews(memory);
+    this.limits = memory.limits;
+    this.#memory = memory;
+    this.#wrap = wrap;
+    this.#control = wrap(views.control);
+    this.#table = wrap(views.table);
+    this.#index = wrap(views.index);
+    this.#maxPages = Math.floor(this.limits.maxBytes / this.limits.pageBytes);
+    this.maxBatchBytes = (this.#maxPages - 1) * this.limits.pageBytes;
+    this.#bytes = wrap(new Uint8Array(memory.pages, 0, memory.pages.byteLength));
+    this.recover();
+  }
+
+  /** The number of the oldest line that is held. */
+  get first(): number {
+    return this.#control[ringWord.first] ?? 0;
+  }
+
+  /** The number that the next line will get. */
+  get written(): number {
+    return this.#control[ringWord.written] ?? 0;
+  }
+
+  /** How many lines have been written, held or not. */
+  get count(): number {
+    return this.written - (this.#control[ringWord.origin] ?? 0);
+  }
+
+  /** Bytes of memory that the ring has claimed: pages and index. */
+  get claimedBytes(): number {
+    return this.#memory.pages.byteLength + this.#memory.index.byteLength;
+  }
+
+  /** Finds the ends and the free pages again from what is in the shared memory. */
+  recover(): void {
+    this.#tail = this.#start(this.first);
+    this.#head = this.#tail + ((this.#start(this.written) - this.#tail) >>> 0);
+    this.#mappedPages = Math.ceil(this.#head / this.limits.pageBytes);
+    const used = new Set<number>();
+    for (let page = this.#page(this.#tail); page < this.#mappedPages; page += 1)
+      used.add(this.#physical(page));
+    const claimed = this.#memory.pages.byteLength / this.limits.pageBytes;
+    this.#freePages = [];
+    for (let page = claimed - 1; page >= 0; page -= 1) if (!used.has(page)) this.#freePages.push(page);
+  }
+
+  /**
+   * Writes lines behind the last one without making them count yet. `parts` are their bytes, each line with a newline;
+   * `ends` says where in them each of the `count` lines ends, newline included. At most `limits.maxLines` lines and
+   * `maxBatchBytes` bytes. Returns what `commit` has to be given.
+   */
+  stage(parts: readonly Uint8Array[], ends: Uint32Array, count: number, stamp: Stamp): number {
+    const { written } = this;
+    this.#reserve(written + count, ends[count - 1] ?? 0);
+    let position = this.#head;
+    for (const part of parts) position = this.#copyIn(position, part);
+
+    const wallLow = stamp.wallMs % 2 ** 32;
+    const monotonicLow = stamp.monotonicUs % 2 ** 32;
+    const high = Math.floor(stamp.wallMs / 2 ** 32) * 65_536 + Math.floor(stamp.monotonicUs / 2 ** 32);
+    const run = stamp.run * 4 + (stamp.source === 'stderr' ? 2 : 0) + (stamp.isCut ? 1 : 0);
+    const head = this.#head % 2 ** 32;
+    const index = this.#index;
+    let at = this.#slot(written);
+    for (let i = 0; i < count; i += 1) {
+      index[at + lineWord.wallLow] = wallLow;
+      index[at + lineWord.monotonicLow] = monotonicLow;
+      index[at + lineWord.high] = high;
+      index[at + lineWord.run] = run;
+      at = at + lineWords === index.length ? 0 : at + lineWords;
+      index[at + lineWord.start] = head + (ends[i] ?? 0);
+    }
+    return written + count;
+  }
+
+  /** Makes all lines up to `written` count. The same value again changes nothing. */
+  commit(written: number): void {
+    this.#control[ringWord.written] = written;
+    this.#head += (this.#start(written) - this.#head) >>> 0;
+  }
+
+  /** Copies the lines from number `from` up to, not including, `to`; both are moved to what is held. */
+  copy(from: number, to: number): LineBlock {
+    const begin = Math.min(Math.max(from, this.first), this.written);
+    const end = Math.min(Math.max(to, begin), this.written);
+    const count = end - begin;
+    const index = new Uint32Array((count + 1) * lineWords);
+    const at = this.#slot(begin);
+    const untilWrap = this.#index.subarray(at, Math.min(at + index.length, this.#index.length));
+    index.set(untilWrap);
+    index.set(this.#index.subarray(0, index.length - untilWrap.length), untilWrap.length);
+    const position = this.#tail + ((this.#start(begin) - this.#tail) >>> 0);
+    const data = Buffer.allocUnsafeSlow((this.#start(end) - this.#start(begin)) >>> 0);
+    this.#copyOut(position, data);
+    return new LineBlock(begin, count, index, data);
+  }
+
+  #page(position: number): number {
+    return Math.floor(position / this.limits.pageBytes);
+  }
+
+  #physical(page: number): number {
+    return this.#table[page % this.#table.length] ?? 0;
+  }
+
+  #slot(sequence: number): number {
+    return (sequence % (this.limits.maxLines + 1)) * lineWords;
+  }
+
+  /** The line's start modulo 2^32. */
+  #start(sequence: number): number {
+    return this.#index[this.#slot(sequence) + lineWord.start] ?? 0;
+  }
+
+  /** Gives up old lines until those below number `end` and `bytes` more bytes fit, and maps the pages for them. */
+  #reserve(end: number, bytes: number): void {
+    const { first, written } = this;
+    const lastPage = this.#page(this.#head + bytes - 1);
+    let kept = Math.max(first, end - this.limits.maxLines);
+    let tail = this.#tail + ((this.#start(kept) - this.#tail) >>> 0);
+    while (kept < written && lastPage - this.#page(tail) >= this.#maxPages) {
+      kept += 1;
+      tail = this.#tail + ((this.#start(kept) - this.#tail) >>> 0);
+    }
+    if (kept !== first) {
+      this.#control[ringWord.first] = kept;
+      const end = Math.min(this.#page(tail), this.#mappedPages);
+      for (let page = this.#page(this.#tail); page < end; page += 1)
+        this.#freePages.push(this.#physical(page));
+      this.#tail = tail;
+    }
+    for (; this.#mappedPages <= lastPage; this.#mappedPages += 1) {
+      this.#table[this.#mappedPages % this.#table.length] = this.#claimPage();
+    }
+  }
+
+  #claimPage(): number {
+    const free = this.#freePages.pop();
+    if (free !== undefined) return free;
+    const { pages } = this.#memory;
+    const size = pages.byteLength;
+    pages.grow(size + this.limits.pageBytes);
+    this.#bytes = this.#wrap(new Uint8Array(pages, 0, pages.byteLength));
+    return size / this.limits.pageBytes;
+  }
+
+  #copyIn(position: number, part: Uint8Array): number {
+    const { pageBytes } = this.limits;
+    for (let done = 0; done < part.length;) {
+      const offset = (position + done) % pageBytes;
+      const size = Math.min(pageBytes - offset, part.length - done);
+      const target = this.#physical(this.#page(position + done)) * pageBytes + offset;
+      this.#bytes.set(part.subarray(done, done + size), target);
+      done += size;
+    }
+    return position + part.length;
+  }
+
+  #copyOut(position: number, data: Buffer): void {
+    const { pageBytes } = this.limits;
+    for (let done = 0; done < data.length;) {
+      const offset = (position + done) % pageBytes;
+      const size = Math.min(pageBytes - offset, data.length - done);
+      const from = this.#physical(this.#page(position + done)) * pageBytes + offset;
+      data.set(this.#bytes.subarray(from, from + size), done);
+      done += size;
+    }
+  }
+}

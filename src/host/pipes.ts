@@ -1,0 +1,243 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, closeSync, constants, lstatSync, openSync, readFileSync, unlinkSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { Logger } from 'pino';
+import { HamletError, errnoOf } from '../lib/errors.js';
+import { ensureFolder, writeFileAtomic } from '../lib/files.js';
+import { createLog } from '../lib/log.js';
+import { componentNames, logNames } from '../lib/names.js';
+import {
+  createPipeMemory,
+  createRingMemory,
+  defaultRingLimits,
+  pipeWord,
+  type LogMemory,
+  type PipeMemory,
+  type RingLimits,
+  type RingMemory,
+} from '../lib/ring/memory.js';
+
+/** Longer than the logs worker needs to come back after a crash. */
+const drainTimeoutMs = 2_000;
+
+/** Lines of one log between two starts of Hamlet, at most: the numbers of each start begin at a multiple of this. */
+const sequencesPerStart = 2 ** 32;
+
+export interface PipesOptions {
+  /** The folder of the pipes; made with mode 0700. */
+  readonly dir: string;
+  /** Counts the starts of Hamlet; has to outlive the machine's, so that no line's number ever comes again. */
+  readonly startsFile: string;
+  /** Names of what has a stdout and a stderr, two pipes each: the components. */
+  readonly components?: readonly string[];
+  /** Names of what writes a log by itself, one pipe each: Hamlet's threads. */
+  readonly own?: readonly string[];
+  readonly limits?: RingLimits;
+}
+
+interface Pipe {
+  readonly name: string;
+  readonly source: 'stdout' | 'stderr';
+  readonly path: string;
+  /** Open for reading and writing as long as Hamlet lives, so that no writer ever gets SIGPIPE. */
+  readonly fd: number;
+  readonly memory: PipeMemory;
+  readonly words: Int32Array;
+}
+
+/**
+ * The components' output pipes and the memory of their logs. Both belong to the main thread, so that the death of the
+ * logs worker costs no component its output and nobody a line.
+ *
+ * stdout and stderr have a pipe each: the order within either is exact, and a line says which one it came from. The
+ * order between the two is the one in which they are read. That costs nothing here, as Kubernetes' components, etcd
+ * and containerd all log to stderr alone.
+ */
+export class Pipes {
+  readonly #pipes: readonly Pipe[];
+  readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
+  readonly #wake = new SharedArrayBuffer(4);
+  /** Descriptors that the last logs worker was started with. */
+  #leased: { readonly fd: number; readonly words: Int32Array }[] = [];
+
+  private constructor(pipes: readonly Pipe[], rings: readonly { name: string; memory: RingMemory }[]) {
+    this.#pipes = pipes;
+    this.#rings = rings;
+  }
+
+  /**
+   * Makes the pipes, or takes those that are there with what a running component has put into them.
+   * Throws INTERNAL when that fails.
+   */
+  static async open(options: PipesOptions): Promise<Pipes> {
+    const { dir, limits = defaultRingLimits, components = componentNames } = options;
+    const own = options.own ?? logNames.filter((name) => !components.includes(name));
+    const wanted = [
+      ...components.flatMap((name) => [
+        { name, source: 'stdout' as const, path: path.join(dir, `${name}.stdout`) },
+        { name, source: 'stderr' as const, path: path.join(dir, `${name}.stderr`) },
+      ]),
+      ...own.map((name) => ({ name, source: 'stdout' as const, path: path.join(dir, name) })),
+    ];
+    chmodSync(ensureFolder(dir, 0o700), 0o700);
+    await makePipes(wanted.map((pipe) => pipe.path));
+    const start = countStart(options.startsFile);
+    const pipes = wanted.map((pipe) => {
+      const memory = createPipeMemory(limits);
+      const fd = openSync(pipe.path, constants.O_RDWR | constants.O_NONBLOCK);
+      const words = new Int32Array(memory.words);
+      // A thread's run is the start of Hamlet; a component's is told when it starts.
+      if (own.includes(pipe.name)) words[pipeWord.run] = start;
+      return { ...pipe, fd, memory, words };
+    });
+    const rings = [...components, ...own].map((name) => ({
+      name,
+      memory: createRingMemory(limits, start * sequencesPerStart),
+    }));
+    return new Pipes(pipes, rings);
+  }
+
+  /**
+   * What the logs worker is to be started with, anew for each start and only after the one before is gone.
+   *
+   * Its descriptors are opened here: a worker thread closes at its end every descriptor that it has opened through
+   * `fs` itself, also those that a socket has closed long before, and then hits whatever has the number by now.
+   */
+  workerData(): LogMemory {
+    this.#closeLeft();
+    const pipes = this.#pipes.map((pipe) => {
+      const fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
+      Atomics.store(pipe.words, pipeWord.taken, 0);
+      this.#leased.push({ fd, words: pipe.words });
+      return { name: pipe.name, source: pipe.source, fd, memory: pipe.memory };
+    });
+    return { rings: this.#rings, pipes, wake: this.#wake };
+  }
+
+  /**
+   * Descriptors for the stdout and stderr of a component's next run; what comes from now on belongs to `run`.
+   * They block, and they are open for reading too, so that a child outlives Hamlet: its writes wait, they do not fail.
+   * Throws NOT_FOUND for a name without two pipes.
+   */
+  openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void } {
+    const [stdout, stderr] = this.#pipesOf(name);
+    if (stdout === undefined || stderr === undefined) {
+      throw new HamletError('NOT_FOUND', `${name} has no output pipes`);
+    }
+    this.adopt(name, run);
+    const fds = {
+      stdout: openSync(stdout.path, constants.O_RDWR),
+      stderr: openSync(stderr.path, constants.O_RDWR),
+    };
+    return {
+      ...fds,
+      close: () => {
+        closeSync(fds.stdout);
+        closeSync(fds.stderr);
+      },
+    };
+  }
+
+  /** Says which run of `name` writes into its pipes, for one that runs already. */
+  adopt(name: string, run: number): void {
+    for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);
+  }
+
+  /** The main thread's own log. */
+  log(name: string): Logger {
+    return createLog(name, this.threadLog(name).fd);
+  }
+
+  /** The non-blocking descriptor that a thread writes its log to; it stays open. Throws NOT_FOUND. */
+  threadLog(name: string): { readonly fd: number; readonly level: 'info' } {
+    const [pipe] = this.#pipesOf(name);
+    if (pipe === undefined) throw new HamletError('NOT_FOUND', `${name} has no log`);
+    return { fd: pipe.fd, level: 'info' };
+  }
+
+  /**
+   * Waits until all that the ended run of `name` wrote is in its ring, its last line too if that has no newline.
+   * Call it after the exit and before the next `openOutput`. False when the logs worker did not get to it in time
+   * (it is dead and does not come back): then the next run's first lines may swallow the last of this one's.
+   */
+  async endRun(name: string, timeoutMs = drainTimeoutMs): Promise<boolean> {
+    const pipes = this.#pipesOf(name);
+    for (const pipe of pipes) Atomics.add(pipe.words, pipeWord.ended, 1);
+    const wake = new Int32Array(this.#wake);
+    Atomics.add(wake, 0, 1);
+    Atomics.notify(wake, 0);
+    const drained = await Promise.all(pipes.map((pipe) => isDrained(pipe.words, timeoutMs)));
+    return drained.every(Boolean);
+  }
+
+  /** Closes what is open. The pipes stay where they are, for the components that go on running. */
+  close(): void {
+    this.#closeLeft();
+    for (const pipe of this.#pipes) closeSync(pipe.fd);
+  }
+
+  #pipesOf(name: string): readonly Pipe[] {
+    const pipes = this.#pipes.filter((pipe) => pipe.name === name);
+    if (pipes.length === 0) throw new HamletError('NOT_FOUND', `${name} has no log`);
+    return pipes;
+  }
+
+  /** A worker that died early has left descriptors that nobody else will close. */
+  #closeLeft(): void {
+    for (const { fd, words } of this.#leased) {
+      if (Atomics.load(words, pipeWord.taken) === 0) closeSync(fd);
+    }
+    this.#leased = [];
+  }
+}
+
+/** Waits until the logs worker has drained the pipe as often as a run has ended. */
+async function isDrained(words: Int32Array, timeoutMs: number): Promise<boolean> {
+  const wanted = Atomics.load(words, pipeWord.ended);
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const drained = Atomics.load(words, pipeWord.drained);
+    if (drained >= wanted) return true;
+    const left = deadline - performance.now();
+    if (left <= 0) return false;
+    const wait = Atomics.waitAsync(words, pipeWord.drained, drained, left);
+    if (wait.async) await wait.value;
+  }
+}
+
+/** The number of this start of Hamlet on this node, from 1. */
+function countStart(file: string): number {
+  let last = 0;
+  try {
+    last = Number(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+  if (!Number.isSafeInteger(last)) throw new HamletError('DATA_LOSS', `${file} should hold a number`);
+  writeFileAtomic(file, `${last + 1}\n`, 0o600);
+  return last + 1;
+}
+
+async function makePipes(files: readonly string[]): Promise<void> {
+  const missing = files.filter((file) => !isPipe(file));
+  if (missing.length === 0) return;
+  try {
+    // Node has no mkfifo(3); one call makes them all, once for each boot of the machine.
+    await promisify(execFile)('mkfifo', ['-m', '600', '--', ...missing]);
+  } catch (error) {
+    throw new HamletError('INTERNAL', 'the output pipes cannot be made', { cause: error });
+  }
+}
+
+/** Whether the file is a pipe; takes away what is there instead of one. */
+function isPipe(file: string): boolean {
+  try {
+    if (lstatSync(file).isFIFO()) return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  unlinkSync(file);
+  return false;
+}

@@ -1,0 +1,17 @@
+import { implement } from '../../ipc/server.js';
+import { logs } from '../../ipc/services/logs.js';
+import type { LogMemory } from '../../lib/ring/memory.js';
+import { runWorker } from '../run.js';
+import { logHandlers } from './handlers.js';
+import { LogStore } from './store.js';
+
+await runWorker<LogMemory>('logs', ({ data }) => {
+  const store = new LogStore(data, (error) => {
+    // No pipe can be read any more in this thread; the next one goes on where it was.
+    throw error;
+  });
+  return {
+    services: [implement(logs, logHandlers(store))],
+    stop: () => store.close(),
+  };
+});

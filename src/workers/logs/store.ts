@@ -1,0 +1,57 @@
+import { HamletError } from '../../lib/errors.js';
+import type { LogMemory } from '../../lib/ring/memory.js';
+import { Ring } from '../../lib/ring/ring.js';
+import { PipeReader, type OnError } from './pipe-reader.js';
+
+/** All rings of the node and the readers that fill them. */
+export class LogStore {
+  readonly #rings: ReadonlyMap<string, Ring>;
+  readonly #readers: readonly PipeReader[];
+  readonly #wake: Int32Array;
+  #isClosed = false;
+
+  /** Takes up the memory as the worker before has left it, and starts to read. */
+  constructor(memory: LogMemory, onError: OnError) {
+    const rings = new Map(memory.rings.map((ring) => [ring.name, new Ring(ring.memory)]));
+    this.#rings = rings;
+    this.#readers = memory.pipes.map((pipe) => {
+      const ring = rings.get(pipe.name);
+      if (ring === undefined) throw new HamletError('INTERNAL', `the pipe of ${pipe.name} has no ring`);
+      return new PipeReader(pipe, ring, onError);
+    });
+    this.#wake = new Int32Array(memory.wake);
+    for (const reader of this.#readers) reader.redo();
+    for (const reader of this.#readers) reader.start();
+    this.#watchRuns().catch(onError);
+  }
+
+  get rings(): ReadonlyMap<string, Ring> {
+    return this.#rings;
+  }
+
+  /** The ring of a component; NOT_FOUND says which there are. */
+  ring(name: string): Ring {
+    const ring = this.#rings.get(name);
+    if (ring !== undefined) return ring;
+    const names = [...this.#rings.keys()];
+    throw new HamletError('NOT_FOUND', `there is no log of ${name}; there are ${names.join(', ')}`, {
+      details: { names },
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    Atomics.notify(this.#wake, 0);
+    for (const reader of this.#readers) reader.close();
+  }
+
+  /** The main thread waits for the end of a run to be drained before it starts the next: see LogPipes.endRun. */
+  async #watchRuns(): Promise<void> {
+    while (!this.#isClosed) {
+      const seen = Atomics.load(this.#wake, 0);
+      for (const reader of this.#readers) reader.endRuns();
+      const wait = Atomics.waitAsync(this.#wake, 0, seen);
+      if (wait.async) await wait.value;
+    }
+  }
+}

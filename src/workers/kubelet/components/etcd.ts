@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { ensureFolder } from '../../../lib/files.js';
 import { etcdSocket, runPaths } from '../../../platform/paths.js';
@@ -22,6 +23,8 @@ export function etcd(context: Context): Component {
     prepare() {
       ensureFolder(folder, 0o700);
       ensureFolder(path.dirname(paths.etcd));
+      // etcd 3.4 does not take the socket of one that was killed away, and then cannot listen on it.
+      rmSync(etcdSocket(paths.run), { force: true });
     },
     command: () => ({
       cwd: folder,

@@ -9,19 +9,19 @@ import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import type { Secrets } from './secrets.js';
 
-/** Where a child's output goes: descriptors that are the child's own once it runs. */
-export interface Output {
-  readonly stdout: number;
-  readonly stderr: number;
-  /** Called when the child has its copies, or could not be started. */
-  close(): void;
+/** Where the children's output goes (src/host/pipes.ts). */
+export interface Outputs {
+  /** Descriptors for a run's stdout and stderr, to be closed when the child has its copies. */
+  openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void };
+  /** Resolves when all that the ended run wrote has been read. */
+  endRun(name: string): Promise<boolean>;
 }
 
 export interface ChildrenOptions {
   /** The table's file; it tells the run after this one what may be left over. */
   readonly file: string;
   readonly secrets: Secrets;
-  readonly openOutput: (name: string, run: number) => Output;
+  readonly outputs: Outputs;
 }
 
 export interface ChildNews {
@@ -42,6 +42,8 @@ export class Children {
   readonly #table = new Map<string, Child>();
   readonly #changes = new Broadcast<Child>();
   readonly #starting = new Set<string>();
+  /** Ended runs whose last lines are still being read. */
+  readonly #draining = new Map<string, Promise<unknown>>();
 
   constructor(options: ChildrenOptions) {
     this.#options = options;
@@ -71,9 +73,10 @@ export class Children {
     this.#starting.add(name);
     try {
       if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
+      await this.#draining.get(name);
       const run = (old?.run ?? 0) + 1;
+      const output = this.#options.outputs.openOutput(name, run);
       const [file = '', ...args] = argv;
-      const output = this.#options.openOutput(name, run);
       let started: ChildProcess;
       try {
         started = spawn(file, args, {
@@ -134,6 +137,7 @@ export class Children {
     started.once('exit', (code, signal) => {
       // What it started and did not end must not keep its ports and files from the next run.
       sendSignal(-pid, 'SIGKILL');
+      this.#draining.set(name, this.#options.outputs.endRun(name));
       void this.#options.secrets.remove(name).finally(() => {
         this.#set({ ...child, exit: { code, signal, atMs: Date.now() } });
       });

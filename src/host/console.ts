@@ -3,64 +3,114 @@ import { formatDuration } from '../lib/time.js';
 import type { Condition } from '../ipc/services/host.js';
 import type { ConditionBoard } from './conditions.js';
 
-const shown = new Set<string>([...conditionNames, ...componentNames]);
-const nameWidth = Math.max(...[...shown].map((name) => name.length));
+const shown: readonly string[] = [...conditionNames, ...componentNames];
+const nameWidth = Math.max(...shown.map((name) => name.length));
 
-/** Tells the person who started the node what it is doing, a line for each change. */
+/** After so long without news a person is told what is being waited for, in milliseconds. */
+const silenceMs = 5_000;
+
+/** What is on its way, as opposed to what has gone wrong. */
+const underWay = new Set(['NotReported', 'Waiting', 'Starting', 'Stopping', 'NotHealthy', 'NotRegistered']);
+
+/** What has to be true before pods can be created. */
+const neededForPods = ['NodeReady', 'BuiltinsReady'];
+
+export interface ConsoleOptions {
+  readonly board: ConditionBoard;
+  readonly write: (text: string) => void;
+  /** Aborted when the node is told to stop. */
+  readonly signal: AbortSignal;
+}
+
+/** Tells the person who started the node what it is doing: a line for each step done and for each thing gone wrong. */
 export class ConsoleReport {
-  readonly #board: ConditionBoard;
-  readonly #stop = new AbortController();
-  readonly #write: (line: string) => void;
+  readonly #options: ConsoleOptions;
+  readonly #end = new AbortController();
+  readonly #last = new Map<string, Condition>();
+  #silence: NodeJS.Timeout | undefined;
   #ready = false;
 
-  constructor(board: ConditionBoard, write: (line: string) => void) {
-    this.#board = board;
-    this.#write = write;
+  constructor(options: ConsoleOptions) {
+    this.#options = options;
+    options.signal.addEventListener('abort', this.#onStop, { once: true });
+    this.#restartSilence();
     void this.#run();
   }
 
   /** Says nothing any more. */
   close(): void {
-    this.#stop.abort();
+    this.#end.abort();
+    clearTimeout(this.#silence);
+    this.#options.signal.removeEventListener('abort', this.#onStop);
   }
 
   async #run(): Promise<void> {
-    const last = new Map<string, Condition>();
-    for await (const { conditions, snapshot } of this.#board.watch(this.#stop.signal)) {
+    for await (const { conditions, snapshot } of this.#options.board.watch(this.#end.signal)) {
       for (const condition of conditions) {
-        const old = last.get(condition.name);
-        last.set(condition.name, condition);
-        if (snapshot || !shown.has(condition.name) || !isNews(old, condition)) continue;
-        this.#write(line(condition));
+        const old = this.#last.get(condition.name);
+        this.#last.set(condition.name, condition);
+        if (!snapshot && shown.includes(condition.name) && this.#isNews(old, condition)) this.#say(condition);
       }
-      if (!this.#ready && ['NodeReady', 'BuiltinsReady'].every((name) => last.get(name)?.status === 'true')) {
-        this.#ready = true;
-        this.#write(nextSteps());
-      }
+      this.#announceReady();
     }
   }
-}
 
-/** It became true, or is false for another reason than before. */
-function isNews(old: Condition | undefined, condition: Condition): boolean {
-  if (condition.status === 'true') return old?.status !== 'true';
-  return old?.status === 'true' || old?.reason !== condition.reason;
-}
+  /** It became true, it stopped when it was to stop, or something about it has gone wrong. */
+  #isNews(old: Condition | undefined, { name, status, reason }: Condition): boolean {
+    if (status === 'true') return old?.status !== 'true';
+    if (old?.reason === reason) return false;
+    const isComponent = !(conditionNames as readonly string[]).includes(name);
+    if (this.#options.signal.aborted) return isComponent && reason !== 'Stopping';
+    return old?.status === 'true' || (isComponent && !underWay.has(reason));
+  }
 
-function line({ name, status, message }: Condition): string {
-  const seconds = process.uptime().toFixed(2).padStart(8);
-  const mark = status === 'true' ? 'ok' : '..';
-  return `${seconds} s  ${mark}  ${name.padEnd(nameWidth)}  ${message}`;
+  #say({ name, status, message }: Condition): void {
+    const mark = status === 'true' ? 'ok' : this.#options.signal.aborted ? '--' : '!!';
+    this.#line(`${mark}  ${name.padEnd(nameWidth)}  ${message}`);
+  }
+
+  #line(text: string): void {
+    const seconds = process.uptime().toFixed(2).padStart(8);
+    this.#options.write(`${seconds} s  ${text}\n`);
+    this.#restartSilence();
+  }
+
+  #announceReady(): void {
+    if (this.#ready || !neededForPods.every((name) => this.#last.get(name)?.status === 'true')) return;
+    this.#ready = true;
+    clearTimeout(this.#silence);
+    this.#options.write(nextSteps());
+  }
+
+  /** While the node starts or stops, silence is broken by what it waits for. */
+  #restartSilence(): void {
+    clearTimeout(this.#silence);
+    if (this.#ready && !this.#options.signal.aborted) return;
+    this.#silence = setTimeout(() => {
+      const stopping = this.#options.signal.aborted;
+      const open = [...this.#last.values()].filter(({ name, status, reason }) =>
+        stopping ? reason === 'Stopping' : status !== 'true' && reason !== 'Waiting' && shown.includes(name),
+      );
+      const what = open.map(({ name, message }) => `${name} (${message})`).join(', ');
+      this.#line(`..  waits for ${what || 'nothing that is known'}`);
+    }, silenceMs);
+  }
+
+  readonly #onStop = (): void => {
+    const reason: unknown = this.#options.signal.reason;
+    this.#line(`--  ${reason instanceof Error ? reason.message : 'stopping'}; a moment, please`);
+  };
 }
 
 function nextSteps(): string {
   return `
 The node is ready, ${formatDuration(process.uptime() * 1_000)} after its start. In another terminal:
 
-  npx dbg kubectl get nodes      kubectl, with credentials made for the call
-  npx dbg logs kube.kubelet      what a component has written
-  npx dbg condition              what holds and what does not, with reasons
+  npx dbg kubectl get nodes    kubectl, with credentials made for the call
+  npx dbg logs kube.kubelet    what a component has written
+  npx dbg condition            what holds and what does not, with reasons
 
 Ctrl-C stops it; containers go on, and the next start finds them.
+
 `;
 }

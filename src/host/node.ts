@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { allConditionNames, componentNames, type WorkerName } from '../lib/names.js';
 import { messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
@@ -67,15 +68,18 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   ensureFolder(config.paths.state, 0o700);
   using _lock = takeLock(run.lock, 'Hamlet runs');
 
-  const pipes = await Pipes.open(run.pipes);
+  const pipes = await Pipes.open({ dir: run.pipes, startsFile: path.join(config.paths.state, 'starts') });
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
-  const report = new ConsoleReport(board, (line) => process.stdout.write(`${line}\n`));
+  const report = new ConsoleReport({ board, signal, write: (text) => process.stdout.write(text) });
   const children = new Children({
     file: run.children,
     secrets: new Secrets(run.secrets),
-    openOutput: (name, count) => pipes.openOutput(name, count),
+    outputs: pipes,
   });
+  const left = await children.endLeftovers(signal);
+  if (left.length > 0) log.warn({ left }, `ended what an earlier run left behind: ${left.join(', ')}`);
+  await checkPorts(config);
 
   const router = await Router.listen({ path: `${run.mesh}/router.sock`, endpoints, log });
   const connection = await connect({
@@ -113,13 +117,8 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     const [found, machine] = await Promise.all([
       options.findComponents(config, signal),
       waitForMachine(config, board, signal),
-      children.endLeftovers(signal).then((names) => {
-        if (names.length > 0)
-          log.warn({ names }, `ended what an earlier run left behind: ${names.join(', ')}`);
-      }),
     ]);
     components = found;
-    await checkPorts(config);
     linkPrograms(found.programs, run.bin);
     const { name } = loadNodeIdentity(config.paths.state);
     const node = { name, address: machine.address };
@@ -131,7 +130,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
       etcdSocket: etcdSocket(config.paths.run),
     }));
     start('kubelet', () => ({ config, components: found, machine, node }));
-    start('reconciler', () => ({ config, node, kubernetesVersion: found.kubernetesVersion }));
+    start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
     await stopComponents();

@@ -84,6 +84,7 @@ export class DebugNode {
   readonly #router: Router;
   readonly #folder: string;
   readonly #connections: Connection[] = [];
+  readonly #workers: Thread[] = [];
   readonly #clients: DebugClient[] = [];
 
   private constructor(router: Router, folder: string, port: number) {
@@ -131,6 +132,14 @@ export class DebugNode {
     return connection;
   }
 
+  /** Starts one of the node's real workers beside the debug worker. */
+  startWorker(name: string, url: URL, data: unknown): Thread {
+    const mesh = { path: this.#router.path, secret: this.#router.admit(name) };
+    const thread = startThread({ name, url, mesh, data, log: { level: 'silent' } });
+    this.#workers.push(thread);
+    return thread;
+  }
+
   client(options?: ClientOptions): DebugClient {
     const client = new DebugClient(this.port, options);
     this.#clients.push(client);
@@ -139,7 +148,7 @@ export class DebugNode {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) client.close();
-    await this.thread.terminate();
+    await Promise.all([this.thread, ...this.#workers].map((thread) => thread.terminate()));
     await Promise.all(this.#connections.map((connection) => connection.close()));
     await this.#router.close();
     await rm(this.#folder, { recursive: true, force: true });

@@ -48,7 +48,7 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
 
   t.match(
     await dbg(node.port, 'logs', 'etcd'),
-    ['', /^dbg: .*logs.*\n$/, 1],
+    ['', /^dbg: waiting for the worker hamlet\.logs: .*\n$/, 1],
     'before there is a logs worker',
   );
   const first = node.startWorker('logs', logsWorker, pipes.workerData());
@@ -73,7 +73,7 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   await first.terminate();
   t.match(
     await dbg(node.port, 'logs', 'etcd'),
-    ['', /^dbg: .*logs.*\n$/, 1],
+    ['', /^dbg: waiting for the worker hamlet\.logs: .*\n$/, 1],
     'while the logs worker is dead',
   );
   const second = node.startWorker('logs', logsWorker, pipes.workerData());

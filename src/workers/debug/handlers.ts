@@ -1,8 +1,9 @@
 import type { nodeDebugService } from '../../gen/hamlet/debug/v1/debug.js';
 import type { CallOptions, Client } from '../../ipc/contract.js';
+import { isRetryable } from '../../ipc/errors.js';
 import type { certs } from '../../ipc/services/certs.js';
 import type { host } from '../../ipc/services/host.js';
-import type { logs } from '../../ipc/services/logs.js';
+import type { LogLine, logs } from '../../ipc/services/logs.js';
 import { HamletError, isHamletError } from '../../lib/errors.js';
 import type { UnaryHandlers } from './grpc.js';
 
@@ -30,7 +31,10 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       if (id === '')
         throw new HamletError('INVALID_ARGUMENT', 'id is empty: say whom the credentials are for');
       if (groups.includes('')) throw new HamletError('INVALID_ARGUMENT', 'groups has an empty name in it');
-      const { kubeconfig, expiresAtMs } = await certs.debugKubeconfig({ id, groups: [...groups] }, options);
+      const { kubeconfig, expiresAtMs } = await reaching(
+        'hamlet.certs',
+        certs.debugKubeconfig({ id, groups: [...groups] }, options),
+      );
       return { kubeconfig, expiresAtMs, kubectlCommand: await kubectlCommand(host, options) };
     },
 
@@ -39,12 +43,9 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       if (tailLines < 0) {
         throw new HamletError('INVALID_ARGUMENT', `tail_lines is ${tailLines}: 0 means all lines`);
       }
-      const lines: Uint8Array[] = [];
       const request = { component, lines: tailLines };
-      for await (const batch of logs.tail(request, { deadlineMs: logsDeadlineMs, ...options })) {
-        for (const line of batch.lines) lines.push(line.data);
-      }
-      return { lines };
+      const batches = logs.tail(request, { deadlineMs: logsDeadlineMs, ...options });
+      return { lines: await reaching('hamlet.logs', dataOf(batches)) };
     },
 
     async getCondition({ name }, options) {
@@ -60,6 +61,24 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       throw new HamletError('INTERNAL', 'the host gave no conditions');
     },
   };
+}
+
+async function dataOf(batches: AsyncIterable<{ readonly lines: readonly LogLine[] }>): Promise<Uint8Array[]> {
+  const lines: Uint8Array[] = [];
+  for await (const batch of batches) {
+    for (const line of batch.lines) lines.push(line.data);
+  }
+  return lines;
+}
+
+/** A worker that is not there yet, or not there again, is known to people by the name that it has in the logs. */
+async function reaching<T>(worker: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (cause) {
+    if (!isRetryable(cause)) throw cause;
+    throw new HamletError('UNAVAILABLE', `waiting for the worker ${worker}`, { cause });
+  }
 }
 
 /** The words that start the node's kubectl; none while it has none, which is no reason to keep a kubeconfig back. */

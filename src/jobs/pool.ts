@@ -27,7 +27,8 @@ export class JobPool {
   #piscina: Promise<Piscina> | undefined;
 
   /**
-   * Runs one job; what goes in and comes out is copied. An abort ends the thread that runs it.
+   * Runs one job; what goes in and comes out is copied. An abort gives the job up at once, its thread ends as soon as
+   * native code lets it: an RSA key is finished first.
    * Throws INTERNAL with the job's own error as the cause, or the signal's reason.
    */
   async run<Name extends keyof Jobs>(

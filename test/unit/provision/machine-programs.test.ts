@@ -1,0 +1,76 @@
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import { findMachinePrograms } from '../../../src/provision/machine-programs.js';
+
+const programs = [
+  ...['etcd', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'mount', 'umount'],
+  ...['iptables', 'iptables-save', 'iptables-restore', 'ip6tables', 'ip6tables-save', 'ip6tables-restore'],
+];
+const plugins = ['bridge', 'host-local', 'portmap', 'loopback'];
+
+function fill(folder: string, names: readonly string[]): string {
+  mkdirSync(folder, { recursive: true });
+  for (const name of names) writeFileSync(path.join(folder, name), '', { mode: 0o755 });
+  return folder;
+}
+
+void t.test('everything is found where the machine has it', async (t) => {
+  const root = t.testdir();
+  const sbin = fill(path.join(root, 'sbin'), programs.slice(0, 5));
+  const bin = fill(path.join(root, 'bin'), [...programs.slice(4), 'find', 'nice']);
+  const cni = fill(path.join(root, 'cni'), plugins);
+  const search = findMachinePrograms(undefined, [sbin, bin], ['/nonexistent', cni]);
+  t.match(search, {
+    kind: 'found',
+    programs: { etcd: `${sbin}/etcd`, runc: `${sbin}/runc`, ctr: `${sbin}/ctr`, cniBinDir: cni },
+  });
+  if (search.kind !== 'found') return;
+  t.equal(search.programs.programs.find, `${bin}/find`, 'what is not necessary is linked when it is there');
+  t.notOk('du' in search.programs.programs);
+  t.notOk('etcd' in search.programs.programs, 'the PATH holds what components start, not the components');
+});
+
+void t.test("a user's folder comes before the machine's", async (t) => {
+  const root = t.testdir();
+  const bin = fill(path.join(root, 'bin'), programs);
+  const own = fill(path.join(root, 'own'), ['etcd', 'runc']);
+  const cni = fill(path.join(root, 'cni'), plugins);
+  const ownCni = fill(path.join(own, 'cni'), plugins);
+  const search = findMachinePrograms(own, [bin], [cni]);
+  t.match(search, {
+    kind: 'found',
+    programs: {
+      etcd: `${own}/etcd`,
+      containerd: `${bin}/containerd`,
+      cniBinDir: ownCni,
+      programs: { runc: `${own}/runc` },
+    },
+  });
+  rmSync(path.join(ownCni, 'portmap'));
+  t.match(
+    findMachinePrograms(own, [bin], [cni]),
+    { programs: { cniBinDir: cni } },
+    'a folder with only some is none',
+  );
+});
+
+void t.test('what is missing is named with where it was looked for and who has it', async (t) => {
+  const root = t.testdir();
+  const bin = fill(path.join(root, 'bin'), programs);
+  const cni = fill(path.join(root, 'cni'), plugins.slice(1));
+  rmSync(path.join(bin, 'etcd'));
+  chmodSync(path.join(bin, 'runc'), 0o644);
+  t.same(findMachinePrograms(undefined, [bin], [cni]), {
+    kind: 'missing',
+    missing: [
+      { name: 'etcd', folders: [bin], debianPackage: 'etcd-server' },
+      { name: 'runc', folders: [bin], debianPackage: 'runc' },
+      {
+        name: 'CNI plugins (bridge, host-local, portmap, loopback)',
+        folders: [cni],
+        debianPackage: 'containernetworking-plugins',
+      },
+    ],
+  });
+});

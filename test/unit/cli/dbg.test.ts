@@ -7,6 +7,9 @@ import type { Condition } from '../../../src/gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../../../src/lib/errors.js';
 import { dbg, dbgFile, ended, environment, serveDebugApi, startDbg } from './fixture.js';
 
+// The program is started some seventy times; a busy machine takes a while for that.
+t.setTimeout(120_000);
+
 /** What a run printed, as text, and its exit code. */
 async function run(args: readonly string[], endpoint?: string): Promise<[string, string, number | null]> {
   const { stdout, stderr, code } = await dbg(args, endpoint === undefined ? {} : { endpoint });

@@ -6,14 +6,14 @@ import * as gen from '../../../src/gen/hamlet/debug/v1/debug.js';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 
-await t.test('src/gen/ is what proto/ says', async (t) => {
+void t.test('src/gen/ is what proto/ says', async (t) => {
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['scripts/gen.mjs', '--check'], {
     cwd: root,
   });
   t.equal(stdout + stderr, '');
 });
 
-await t.test('every method of the service has its path and a codec for each direction', async (t) => {
+void t.test('every method of the service has its path and a codec for each direction', async (t) => {
   for (const [name, method] of Object.entries(gen.nodeDebugService)) {
     t.equal(method.path, `/hamlet.debug.v1.NodeDebugService/${name.charAt(0).toUpperCase()}${name.slice(1)}`);
     t.strictSame(
@@ -25,7 +25,7 @@ await t.test('every method of the service has its path and a codec for each dire
   }
 });
 
-await t.test('a message inside a message, and a list of them', async (t) => {
+void t.test('a message inside a message, and a list of them', async (t) => {
   const condition = {
     name: 'NodeReady',
     status: 'false',

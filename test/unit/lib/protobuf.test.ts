@@ -70,7 +70,7 @@ function read(bytes: Uint8Array): Whole {
   return message;
 }
 
-await t.test('what we write another implementation reads', async (t) => {
+void t.test('what we write another implementation reads', async (t) => {
   fc.assert(
     fc.property(wholeMessage, (message) => {
       const decoded = everything.toObject(everything.decode(write(message)), {
@@ -84,7 +84,7 @@ await t.test('what we write another implementation reads', async (t) => {
   );
 });
 
-await t.test('what another implementation writes we read', async (t) => {
+void t.test('what another implementation writes we read', async (t) => {
   fc.assert(
     fc.property(wholeMessage, (message) => {
       t.strictSame(read(everything.encode(everything.fromObject(message)).finish()), message);
@@ -93,7 +93,7 @@ await t.test('what another implementation writes we read', async (t) => {
   );
 });
 
-await t.test('fields that are not known are passed over, whatever their wire type', async (t) => {
+void t.test('fields that are not known are passed over, whatever their wire type', async (t) => {
   const strange = reference.lookupType('Strange');
   const bytes = strange.encode({ a: 1, b: 2, c: 3.5, text: 'seen' }).finish();
   const reader = new ProtoReader(bytes);
@@ -105,7 +105,7 @@ await t.test('fields that are not known are passed over, whatever their wire typ
   t.strictSame(seen, ['seen']);
 });
 
-await t.test('arbitrary bytes are read or refused, nothing else', async (t) => {
+void t.test('arbitrary bytes are read or refused, nothing else', async (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
       try {
@@ -119,7 +119,7 @@ await t.test('arbitrary bytes are read or refused, nothing else', async (t) => {
   t.pass('neither another error nor an endless loop');
 });
 
-await t.test('every truncation of a message is refused or leaves out whole fields', async (t) => {
+void t.test('every truncation of a message is refused or leaves out whole fields', async (t) => {
   const bytes = write({
     text: 'text',
     data: Buffer.from('data'),
@@ -142,7 +142,7 @@ await t.test('every truncation of a message is refused or leaves out whole field
   t.ok(refused > bytes.length / 2, `${refused} of ${bytes.length} refused`);
 });
 
-await t.test('numbers that JavaScript cannot hold exactly are refused at both ends', async (t) => {
+void t.test('numbers that JavaScript cannot hold exactly are refused at both ends', async (t) => {
   t.throws(() => new ProtoWriter().int64(1, 2 ** 53), { code: 'INVALID_ARGUMENT' });
   t.throws(() => new ProtoWriter().int64(1, 0.5), { code: 'INVALID_ARGUMENT' });
   const tooLarge = Buffer.from([0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
@@ -151,7 +151,7 @@ await t.test('numbers that JavaScript cannot hold exactly are refused at both en
   t.throws(() => reader.int64(), { code: 'INVALID_ARGUMENT' });
 });
 
-await t.test('bytes that are not UTF-8 do not stop a string from being read', async (t) => {
+void t.test('bytes that are not UTF-8 do not stop a string from being read', async (t) => {
   const writer = new ProtoWriter();
   writer.bytes(1, Buffer.from([0x61, 0xff, 0x62]));
   const reader = new ProtoReader(writer.finish());

@@ -49,7 +49,8 @@ export async function inform(
       if (isAborted(signal)) return;
       if (isHamletError(error, 'UNAUTHENTICATED')) throw error;
       const delayMs = Math.round(backoff.next());
-      log.warn({ path: source.path, reason: messageOf(error), delayMs }, 'watch broke, starting over');
+      const reason = messageOf(error);
+      log.warn({ path: source.path, reason, delayMs }, `the watch is started over: ${reason}`);
       await sleep(delayMs, signal).catch(() => undefined);
     }
   }

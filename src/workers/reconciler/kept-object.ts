@@ -75,7 +75,8 @@ export class KeptObject {
     this.#isBusy = true;
     try {
       while (this.#isStale && this.#decide().kind !== 'none') {
-        await sleep(this.#rightings.next(), signal);
+        const delayMs = this.#rightings.next();
+        if (delayMs > 0) await sleep(delayMs, signal);
         this.#isStale = false;
         await this.#try(this.#decide());
         onProgress();
@@ -106,43 +107,48 @@ export class KeptObject {
   }
 
   async #act(action: Action): Promise<void> {
-    const { log, desired } = this.#options;
+    const { desired } = this.#options;
     if (action.kind === 'none') return;
-    if (action.kind === 'remove') await this.#remove();
-    else if (desired !== undefined) {
-      this.#settled = action.kind === 'create' ? await this.#create(desired) : await this.#replace(desired);
+    if (action.kind === 'remove') {
+      await this.#remove();
+      this.#say('removed', action.reason);
+    } else if (desired !== undefined) {
+      this.#settled =
+        action.kind === 'create'
+          ? await this.#create(desired, action.reason)
+          : await this.#replace(desired, action.reason);
     }
-    log.info(
-      { object: this.#label, reason: action.reason },
-      `${action.kind}d ${this.#label}: ${action.reason}`,
-    );
   }
 
-  async #create(desired: KubernetesObject): Promise<KubernetesObject> {
+  async #create(desired: KubernetesObject, reason: string): Promise<KubernetesObject> {
     const { api, signal } = this.#options;
     try {
-      return await api.create(this.#collection, desired, signal);
+      const created = await api.create(this.#collection, desired, signal);
+      this.#say('created', reason);
+      return created;
     } catch (error) {
       if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
-      // One of our name without our label: somebody took the label away.
-      return this.#replace(desired);
+      return this.#replace(desired, 'it was there without the label');
     }
   }
 
-  async #replace(desired: KubernetesObject): Promise<KubernetesObject> {
+  async #replace(desired: KubernetesObject, reason: string): Promise<KubernetesObject> {
     const { api, signal } = this.#options;
     try {
-      return await api.replace(this.#path, desired, signal);
+      const replaced = await api.replace(this.#path, desired, signal);
+      this.#say('replaced', reason);
+      return replaced;
     } catch (error) {
-      if (isHamletError(error, 'NOT_FOUND')) return api.create(this.#collection, desired, signal);
-      if (!isHamletError(error, 'INVALID_ARGUMENT')) throw error;
-      // Some fields may not change: a binding's role, if somebody made the object anew with another one.
-      await api.remove(this.#path, this.#observed, signal);
-      return api.create(this.#collection, desired, signal);
+      if (!isHamletError(error, 'INVALID_ARGUMENT') && !isHamletError(error, 'NOT_FOUND')) throw error;
+      // Either it has gone meanwhile, or it has a field that may not change, such as the role of a binding.
+      if (isHamletError(error, 'INVALID_ARGUMENT')) await this.#remove();
+      const created = await api.create(this.#collection, desired, signal);
+      this.#say('created', reason);
+      return created;
     }
   }
 
-  /** Only the object that was seen: one that has lost our label since is nobody's to remove. */
+  /** Only the object that was seen: what has lost our label since is nobody's to remove. */
   async #remove(): Promise<void> {
     const { api, signal } = this.#options;
     try {
@@ -150,6 +156,10 @@ export class KeptObject {
     } catch (error) {
       if (!isHamletError(error, 'NOT_FOUND') && !isHamletError(error, 'ABORTED')) throw error;
     }
+  }
+
+  #say(what: string, reason: string): void {
+    this.#options.log.info({ object: this.#label, reason }, `${what} ${this.#label}: ${reason}`);
   }
 
   get #label(): string {

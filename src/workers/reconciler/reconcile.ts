@@ -55,19 +55,21 @@ async function runSessions(board: BoardView, options: ReconcilerOptions): Promis
   const { ApiClient } = await import('./client.js');
   while (!isAborted(signal)) {
     await board.untilTrue('APIServerReady', signal);
-    const api = new ApiClient(server, await credentials(options));
     try {
-      await whileReady(board, signal, (ready) =>
-        runSession({ api, nodeName: node.name, conditions, log, signal: ready }),
-      );
-      log.info('the API server is not ready');
+      await whileReady(board, signal, async (ready) => {
+        const api = new ApiClient(server, await credentials(options.certs, ready));
+        try {
+          await runSession({ api, nodeName: node.name, conditions, log, signal: ready });
+        } finally {
+          api.close();
+        }
+      });
     } catch (error) {
       signal.throwIfAborted();
       const delayMs = Math.round(backoff.next());
-      log.warn({ reason: messageOf(error), delayMs }, 'starting over with the API server');
+      const reason = messageOf(error);
+      log.warn({ reason, delayMs }, `starting over with the API server: ${reason}`);
       await sleep(delayMs, signal);
-    } finally {
-      api.close();
     }
     conditions.set(unknownConditions('APIServerNotReady', 'waiting for the API server'));
   }
@@ -99,8 +101,11 @@ function isAborted(signal: AbortSignal): boolean {
 }
 
 /** The master's, in memory only; asked for anew for each session, because they are renewed. */
-async function credentials({ certs, signal }: ReconcilerOptions): Promise<ClientCredentials> {
-  const { files } = await certs.credentials({ holder: 'master' }, { signal });
+async function credentials(
+  service: ReconcilerOptions['certs'],
+  signal: AbortSignal,
+): Promise<ClientCredentials> {
+  const { files } = await service.credentials({ holder: 'master' }, { signal });
   return { ca: text(files, 'ca.crt'), cert: text(files, 'client.crt'), key: text(files, 'client.key') };
 }
 

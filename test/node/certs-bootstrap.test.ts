@@ -5,6 +5,8 @@ import { facts, freshPki, never } from '../unit/certs/fixtures.js';
 import { TestEtcd } from './certs-etcd.js';
 import { bootstrap, fingerprints, pkiSize, valuesIn } from './certs-helpers.js';
 
+t.setTimeout(120_000);
+
 void t.test('the first start issues a PKI in one transaction, the second nothing', async (t) => {
   await using etcd = await TestEtcd.start();
   const before = await etcd.revision();

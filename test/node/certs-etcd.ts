@@ -22,7 +22,7 @@ export class TestEtcd implements AsyncDisposable {
   /** Starts the process and waits until its socket is there. */
   async start(): Promise<void> {
     this.launch();
-    await waitForSocket(this.socket, AbortSignal.timeout(10_000));
+    await waitForSocket(this.socket, AbortSignal.timeout(20_000));
   }
 
   /** Starts the process without waiting for it. */

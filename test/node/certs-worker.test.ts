@@ -115,6 +115,8 @@ class CertsNode implements AsyncDisposable {
   }
 }
 
+t.setTimeout(120_000);
+
 void t.test('the worker waits for etcd, issues the PKI, and finds it again', async (t) => {
   await using etcd = new TestEtcd();
   await using node = await CertsNode.start(etcd);

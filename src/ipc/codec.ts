@@ -1,39 +1,53 @@
 import { Packr, Unpackr } from 'msgpackr';
 
 /**
- * msgpackr's RESET_BUFFER_MODE: the next pack() writes over this one's result, which is therefore copied at
- * once (by SlabWriter). The constant is in msgpackr's code but not in its types.
+ * Modes of msgpackr's pack() that its types leave out: the next call writes over this one's result; and what is
+ * returned is the whole buffer, with the result's bounds in `start` and `end`.
  */
 const RESET_BUFFER_MODE = 1024;
+const REUSE_BUFFER_MODE = 512;
 
-/** Beyond this size a message gets to keep the buffer it was packed into. */
-const SCRATCH_BYTES = 64 * 1024;
+/** pack() does not begin in the last 2 KiB of a buffer. */
+export const MIN_ROOM_BYTES = 4 * 1024;
 
 // Both ends need the same options: with records, one side's keys are the other side's numbers.
 const packr = new Packr({ useRecords: false });
-const unpackr = new Unpackr({ useRecords: false });
-packr.useBuffer(Buffer.allocUnsafeSlow(SCRATCH_BYTES));
+// A binary is copied: the buffer it comes in is read into again.
+const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
 const EMPTY = Buffer.alloc(0);
+const scratch = Buffer.allocUnsafeSlow(MIN_ROOM_BYTES);
 
-/**
- * The msgpack form of `value`; nothing at all for undefined. Small results are valid only until the next call.
- * Throws what msgpackr throws for a value that has no msgpack form.
- */
-export function encode(value: unknown): Buffer {
-  return value === undefined ? EMPTY : encodeItem(value);
+interface Packed extends Buffer {
+  readonly start: number;
+  readonly end: number;
 }
 
-/** Like encode(), but never empty: items stand one after another, so each must be something. */
-export function encodeItem(value: unknown): Buffer {
-  const packed = packr.pack(value, RESET_BUFFER_MODE);
-  if (packed.length > SCRATCH_BYTES / 2) packr.useBuffer(Buffer.allocUnsafeSlow(SCRATCH_BYTES));
-  return packed;
+/**
+ * Writes the msgpack form of `value` into `target` from `at` on, where there must be MIN_ROOM_BYTES. Gives its
+ * end; or, if there was not enough room, the bytes themselves, in a buffer of their own.
+ * Throws what msgpackr throws for a value that has no msgpack form.
+ */
+export function encodeInto(target: Buffer, at: number, value: unknown): number | Buffer {
+  packr.useBuffer(target);
+  packr.position = at;
+  const packed = packr.pack(value, RESET_BUFFER_MODE | REUSE_BUFFER_MODE) as Packed;
+  if (packed !== target) return packed.subarray(packed.start, packed.end);
+  // msgpackr begins at a multiple of eight.
+  if (packed.start > at) target.copyWithin(at, packed.start, packed.end);
+  return at + packed.end - packed.start;
+}
+
+/** The msgpack form of `value`, in a buffer of its own; nothing at all for undefined. */
+export function encode(value: unknown): Buffer {
+  if (value === undefined) return EMPTY;
+  const packed = encodeInto(scratch, 0, value);
+  return typeof packed === 'number' ? Buffer.from(scratch.subarray(0, packed)) : packed;
 }
 
 const range = { start: 0, end: 0 };
 
-/** The value in `buffer` from `start` to `end`. Binary parts are views of `buffer`. Throws on malformed input. */
+/** The value in `buffer` from `start` to `end`; nothing of it refers to `buffer`. Throws on malformed input. */
 export function decode(buffer: Buffer, start: number, end: number): unknown {
   if (start === end) return undefined;
   range.start = start;

@@ -1,4 +1,4 @@
-import { connect as connectSocket, type Socket } from 'node:net';
+import { connect as connectSocket, type OnReadOpts, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import * as v from 'valibot';
 import { HamletError, messageOf } from '../lib/errors.js';
@@ -16,6 +16,8 @@ export type MeshLog = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
 /** How long the router may take to answer a HELLO. */
 const HANDSHAKE_MS = 10_000;
+
+const READ_BYTES = 64 * 1024;
 
 /** How much a socket holds before write() says "wait". */
 export const SOCKET_BUFFER_BYTES = 256 * 1024;
@@ -43,6 +45,7 @@ export class Connection {
   readonly incoming: IncomingCalls;
   readonly #socket: Socket;
   readonly #reader = new FrameReader();
+  readonly #sink: (frame: Frame) => void;
   readonly #ready = deferred<undefined>();
   #names: readonly string[] = [];
   #end: HamletError | undefined;
@@ -58,20 +61,22 @@ export class Connection {
     this.outgoing = new OutgoingCalls(writer);
     this.incoming = new IncomingCalls(writer, log, (address) => this.#nameOf(address));
     this.#ready.promise.catch(() => undefined);
-    const sink = (frame: Frame) => this.#dispatch(frame);
-    socket.on('data', (chunk) => {
-      try {
-        this.#reader.read(chunk, sink);
-      } catch (error) {
-        this.destroy(new HamletError('INTERNAL', `${this.name}: bad data from the router`, { cause: error }));
-      }
-    });
+    this.#sink = (frame) => this.#dispatch(frame);
     socket.on('error', (error) => {
       this.#end ??= new MeshError('UNAVAILABLE', `${this.name}: connection lost`, { cause: error });
     });
     this.closed = new Promise((resolve) => {
       socket.on('close', () => resolve(this.#onClose()));
     });
+  }
+
+  /** @internal Takes what the socket brings: `bytes` from the start of `chunk`. */
+  receive(chunk: Buffer, bytes: number): void {
+    try {
+      this.#reader.read(chunk, bytes, this.#sink);
+    } catch (error) {
+      this.destroy(new HamletError('INTERNAL', `${this.name}: bad data from the router`, { cause: error }));
+    }
   }
 
   /** @internal Says hello and waits for the answer. */
@@ -176,7 +181,15 @@ export class Connection {
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const timeout = AbortSignal.timeout(HANDSHAKE_MS);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
-  const socket = connectSocket({ path: options.path });
+  // One buffer for all reads: everything that is kept of a chunk is copied out of it.
+  const onread: OnReadOpts = {
+    buffer: Buffer.allocUnsafeSlow(READ_BYTES),
+    callback: (bytes, buffer) => {
+      connection.receive(buffer as Buffer, bytes);
+      return true;
+    },
+  };
+  const socket = connectSocket({ path: options.path, onread });
   const connection = new Connection(socket, options.name, options.log);
   try {
     await connection.handshake(options.secret, signal);

@@ -6,8 +6,11 @@ export const HEADER_BYTES = 16;
 /** The largest body a frame may have. A longer one is refused from its header, before it is buffered. */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
-/** The largest body of a frame of a chunked message: with its header it fills one 64 KiB read. */
-export const CHUNK_BYTES = 64 * 1024 - HEADER_BYTES;
+/** A message goes in one frame up to this size. */
+export const SINGLE_BYTES = 80 * 1024;
+
+/** A larger one goes in chunks of this size. */
+export const CHUNK_BYTES = 64 * 1024;
 
 /** What a receiver lets a sender have in flight for one call: two chunks. */
 export const WINDOW_BYTES = 128 * 1024;
@@ -141,21 +144,21 @@ export class FrameReader {
   }
 
   /**
-   * Takes the next chunk and calls `sink` for each frame that is complete with it. Only a frame's body that
-   * spans chunks is copied.
+   * Takes the next chunk, `bytes` from the start of `chunk`, and calls `sink` for each frame that is complete
+   * with it. The chunk can be used again afterwards.
    * Throws INVALID_ARGUMENT at a header that cannot be one; the stream cannot be read any further then.
    */
-  read(chunk: Buffer, sink: (frame: Frame) => void): void {
-    let position = this.#headBytes > 0 ? this.#resume(chunk, sink) : 0;
-    while (!this.#stopped && chunk.length - position >= HEADER_BYTES) {
+  read(chunk: Buffer, bytes: number, sink: (frame: Frame) => void): void {
+    let position = this.#headBytes > 0 ? this.#resume(chunk, bytes, sink) : 0;
+    while (!this.#stopped && bytes - position >= HEADER_BYTES) {
       this.#check(chunk, position);
       const start = position + HEADER_BYTES;
       const end = start + chunk.readUInt32BE(position);
-      if (end > chunk.length) break;
+      if (end > bytes) break;
       this.#emit(chunk, position, chunk, start, end, sink);
       position = end;
     }
-    if (!this.#stopped && position < chunk.length) this.#keep(chunk, position);
+    if (!this.#stopped && position < bytes) this.#keep(chunk, position, bytes);
   }
 
   #check(buffer: Buffer, offset: number): void {
@@ -166,10 +169,10 @@ export class FrameReader {
   }
 
   /** Goes on with the frame that the former chunk ended in. Gives the position behind it. */
-  #resume(chunk: Buffer, sink: (frame: Frame) => void): number {
+  #resume(chunk: Buffer, bytes: number, sink: (frame: Frame) => void): number {
     let position = 0;
     if (this.#body === undefined) {
-      position = chunk.copy(this.#head, this.#headBytes, 0, HEADER_BYTES - this.#headBytes);
+      position = chunk.copy(this.#head, this.#headBytes, 0, Math.min(bytes, HEADER_BYTES - this.#headBytes));
       this.#headBytes += position;
       if (this.#headBytes < HEADER_BYTES) return position;
       this.#check(this.#head, 0);
@@ -177,7 +180,8 @@ export class FrameReader {
       this.#bodyBytes = 0;
     }
     const body = this.#body;
-    const copied = chunk.copy(body, this.#bodyBytes, position, position + body.length - this.#bodyBytes);
+    const end = Math.min(bytes, position + body.length - this.#bodyBytes);
+    const copied = chunk.copy(body, this.#bodyBytes, position, end);
     this.#bodyBytes += copied;
     if (this.#bodyBytes < body.length) return position + copied;
     this.#headBytes = 0;
@@ -186,11 +190,11 @@ export class FrameReader {
     return position + copied;
   }
 
-  #keep(chunk: Buffer, position: number): void {
-    this.#headBytes = chunk.copy(this.#head, 0, position, Math.min(chunk.length, position + HEADER_BYTES));
+  #keep(chunk: Buffer, position: number, bytes: number): void {
+    this.#headBytes = chunk.copy(this.#head, 0, position, Math.min(bytes, position + HEADER_BYTES));
     if (this.#headBytes < HEADER_BYTES) return;
     this.#body = Buffer.allocUnsafeSlow(this.#head.readUInt32BE(Offset.LENGTH));
-    this.#bodyBytes = chunk.copy(this.#body, 0, position + HEADER_BYTES);
+    this.#bodyBytes = chunk.copy(this.#body, 0, position + HEADER_BYTES, bytes);
   }
 
   #emit(

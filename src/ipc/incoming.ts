@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { HamletError, isHamletError } from '../lib/errors.js';
-import { decode, encode, encodeItem } from './codec.js';
+import { CallTable } from './call-table.js';
+import { decode, encode } from './codec.js';
 import type { MeshLog } from './connection.js';
 import type { CallContext, Method } from './contract.js';
 import { setDeadline } from './deadline.js';
@@ -104,7 +105,7 @@ export class IncomingCalls {
   readonly #nameOf: (address: number) => string;
   readonly #methods = new Map<string, Registered>();
   readonly #services = new Set<string>();
-  readonly #bySource = new Map<number, Map<number, IncomingCall>>();
+  readonly #bySource = new Map<number, CallTable<IncomingCall>>();
   #callers: Readonly<Record<string, readonly number[]>> = {};
 
   constructor(writer: SlabWriter, log: MeshLog, nameOf: (address: number) => string) {
@@ -155,7 +156,7 @@ export class IncomingCalls {
       return this.#refuse(source, id, new HamletError('PERMISSION_DENIED', message));
     }
     const calls = this.#callsOf(source);
-    if (calls.has(id)) {
+    if (calls.get(id) !== undefined) {
       this.#log.warn(
         { source: this.#nameOf(source), call: id, key },
         'a second request for one call is ignored',
@@ -175,9 +176,12 @@ export class IncomingCalls {
       );
     }
     const call = new IncomingCall(id, source, this.#nameOf(source), key, remainingMs);
-    calls.set(id, call);
-    if (registered.method.kind === 'unary') this.#unary(call, registered.handler, parsed.output);
-    else void this.#stream(call, registered.handler, parsed.output);
+    if (registered.method.kind === 'unary') {
+      this.#unary(calls, call, registered.handler, parsed.output);
+    } else {
+      calls.add(call);
+      void this.#stream(call, registered.handler, parsed.output);
+    }
   }
 
   cancel(frame: Frame): void {
@@ -200,17 +204,18 @@ export class IncomingCalls {
     const calls = this.#bySource.get(address);
     if (calls === undefined) return;
     this.#bySource.delete(address);
-    for (const call of calls.values()) call.end(error);
+    for (const call of calls.all()) call.end(error);
   }
 
   close(error: HamletError): void {
     for (const address of [...this.#bySource.keys()]) this.reset(address, error);
   }
 
-  #unary(call: IncomingCall, handler: AnyHandler, request: unknown): void {
+  #unary(calls: CallTable<IncomingCall>, call: IncomingCall, handler: AnyHandler, request: unknown): void {
     try {
       const result = handler(request, call);
       if (result instanceof Promise) {
+        calls.add(call);
         result.then(
           (response) => this.#respond(call, response),
           (error: unknown) => this.#fail(call, error),
@@ -225,19 +230,16 @@ export class IncomingCalls {
 
   #respond(call: IncomingCall, response: unknown): void {
     if (call.over) return;
-    let body: Buffer;
     try {
-      body = encode(response);
-      checkSize(call, body);
+      const large = this.#writer.message(FrameType.RESPONSE, call.address, call.id, response);
+      if (large === undefined) return this.#remove(call);
+      checkSize(call, large);
+      const calls = this.#callsOf(call.address);
+      if (calls.get(call.id) === undefined) calls.add(call);
+      void this.#chunks(FrameType.RESPONSE, call, large).then(() => this.#remove(call));
     } catch (error) {
-      return this.#fail(call, error);
+      this.#fail(call, error);
     }
-    if (body.length > CHUNK_BYTES) {
-      void this.#chunks(FrameType.RESPONSE, call, body).then(() => this.#remove(call));
-      return;
-    }
-    this.#remove(call);
-    this.#writer.frame(FrameType.RESPONSE, 0, call.address, call.id, body);
   }
 
   async #stream(call: IncomingCall, handler: AnyHandler, request: unknown): Promise<void> {
@@ -247,13 +249,12 @@ export class IncomingCalls {
       for (;;) {
         const next = await iterator.next();
         if (call.over || next.done === true) break;
-        const body = encodeItem(next.value);
-        checkSize(call, body);
-        if (body.length > CHUNK_BYTES) {
-          await this.#chunks(FrameType.ITEM, call, body);
+        const sent = this.#writer.item(call.address, call.id, next.value);
+        if (typeof sent === 'number') {
+          call.creditBytes -= sent;
         } else {
-          call.creditBytes -= body.length;
-          this.#writer.item(call.address, call.id, body);
+          checkSize(call, sent);
+          await this.#chunks(FrameType.ITEM, call, sent);
         }
         if (call.creditBytes <= 0) await call.credit();
         const congestion = this.#writer.congestion();
@@ -266,7 +267,7 @@ export class IncomingCalls {
       iterator?.return?.().then(undefined, () => undefined);
     } else {
       this.#remove(call);
-      this.#writer.frame(FrameType.END, 0, call.address, call.id, encode(undefined));
+      this.#writer.frame(FrameType.END, 0, call.address, call.id);
     }
   }
 
@@ -306,10 +307,10 @@ export class IncomingCalls {
     }
   }
 
-  #callsOf(source: number): Map<number, IncomingCall> {
+  #callsOf(source: number): CallTable<IncomingCall> {
     let calls = this.#bySource.get(source);
     if (calls === undefined) {
-      calls = new Map();
+      calls = new CallTable();
       this.#bySource.set(source, calls);
     }
     return calls;
@@ -317,8 +318,7 @@ export class IncomingCalls {
 
   #remove(call: IncomingCall): void {
     call.release();
-    const calls = this.#bySource.get(call.address);
-    if (calls?.delete(call.id) === true && calls.size === 0) this.#bySource.delete(call.address);
+    this.#bySource.get(call.address)?.delete(call);
   }
 }
 

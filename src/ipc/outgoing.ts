@@ -1,5 +1,6 @@
 import { HamletError } from '../lib/errors.js';
-import { decode, decodeAll, encode } from './codec.js';
+import { CallTable } from './call-table.js';
+import { decode, decodeAll } from './codec.js';
 import { deadlineOf } from './deadline.js';
 import { type Deferred, deferred } from './deferred.js';
 import { MeshError } from './errors.js';
@@ -31,27 +32,36 @@ export interface CallLimits {
   readonly signal: AbortSignal | undefined;
 }
 
+type CallArguments = [
+  calls: OutgoingCalls,
+  id: number,
+  slot: number,
+  key: string,
+  deadlineAtMs: number,
+  signal: AbortSignal | undefined,
+];
+type CallConstructor<T> = new (...options: CallArguments) => T;
+
 /** One open call, seen from its caller. */
 abstract class OutgoingCall {
   readonly id: number;
   readonly slot: number;
+  readonly key: string;
+  /** On performance.now()'s clock; Infinity for none. */
+  readonly deadlineAtMs: number;
   readonly #calls: OutgoingCalls;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: (() => void) | undefined;
-  readonly #timer: NodeJS.Timeout | undefined;
-  #parts: Buffer[] = [];
+  /** The chunks of a message whose end has not come yet. */
+  #parts: Buffer[] | undefined;
   #partBytes = 0;
 
-  constructor(calls: OutgoingCalls, id: number, slot: number, key: string, limits: CallLimits) {
+  constructor(...[calls, id, slot, key, deadlineAtMs, signal]: CallArguments) {
     this.id = id;
     this.slot = slot;
+    this.key = key;
+    this.deadlineAtMs = deadlineAtMs;
     this.#calls = calls;
-    const { deadlineMs, signal } = limits;
-    if (deadlineMs !== Infinity) {
-      this.#timer = setTimeout(() => {
-        this.abandon(new HamletError('DEADLINE_EXCEEDED', `${key}: no answer within ${deadlineMs} ms`));
-      }, deadlineMs);
-    }
     if (signal !== undefined) {
       this.#signal = signal;
       this.#onAbort = () => this.abandon(cancelled(key, signal));
@@ -68,9 +78,8 @@ abstract class OutgoingCall {
   /** Ends the call: takes it off the table and tells whoever waits. */
   finish(error: HamletError | undefined): void {
     if (!this.#calls.remove(this)) return;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort);
-    this.#parts = [];
+    this.#parts = undefined;
     if (error !== undefined) this.failed(error);
   }
 
@@ -86,14 +95,15 @@ abstract class OutgoingCall {
       this.received(frame.buffer, frame.start, frame.end, bytes);
       return;
     }
-    this.#parts.push(frame.buffer.subarray(frame.start, frame.end));
+    this.#parts ??= [];
+    this.#parts.push(Buffer.from(frame.buffer.subarray(frame.start, frame.end)));
     this.#partBytes += bytes;
     if (more) {
       this.#calls.credit(this, bytes);
       return;
     }
     const whole = Buffer.concat(this.#parts, this.#partBytes);
-    this.#parts = [];
+    this.#parts = undefined;
     this.#partBytes = 0;
     this.received(whole, 0, whole.length, bytes);
   }
@@ -142,8 +152,9 @@ export class StreamCall extends OutgoingCall implements AsyncIterator<unknown, u
   #error: HamletError | undefined;
   readonly #grant: (bytes: number) => void;
 
-  constructor(calls: OutgoingCalls, id: number, slot: number, key: string, limits: CallLimits) {
-    super(calls, id, slot, key, limits);
+  constructor(...options: CallArguments) {
+    super(...options);
+    const [calls] = options;
     this.#grant = (bytes) => calls.credit(this, bytes);
   }
 
@@ -235,10 +246,11 @@ function cancelled(key: string, signal: AbortSignal): HamletError {
 /** The calls that a connection has made and that are not over yet. */
 export class OutgoingCalls {
   readonly writer: SlabWriter;
-  readonly #calls = new Map<number, OutgoingCall>();
+  readonly #calls = new CallTable<OutgoingCall>();
   #routes: Readonly<Record<string, number>> = {};
-  #lastId = 0;
   #closed: HamletError | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = Infinity;
 
   constructor(writer: SlabWriter) {
     this.writer = writer;
@@ -268,7 +280,7 @@ export class OutgoingCalls {
   }
 
   #open<T extends OutgoingCall>(
-    Call: new (calls: OutgoingCalls, id: number, slot: number, key: string, limits: CallLimits) => T,
+    Call: CallConstructor<T>,
     target: Target,
     request: unknown,
     limits: CallLimits,
@@ -283,26 +295,58 @@ export class OutgoingCalls {
     if (this.writer.backlogBytes > MAX_BACKLOG_BYTES || this.#calls.size >= MAX_OPEN_CALLS) {
       throw new MeshError('RESOURCE_EXHAUSTED', `${key}: too many calls of this endpoint are open`);
     }
-    const deadlineMs = Math.min(limits.deadlineMs, deadlineOf(limits.signal) - performance.now());
-    if (deadlineMs <= 0) throw new HamletError('DEADLINE_EXCEEDED', `${key}: no time left`);
-    const remainingMs = deadlineMs === Infinity ? 0 : Math.ceil(deadlineMs);
-    const body = encode([key, remainingMs, request]);
-    if (body.length > MAX_REQUEST_BYTES) {
-      throw new HamletError('INVALID_ARGUMENT', `${key}: a request of ${body.length} bytes is too large`);
-    }
-    const id = this.#newId();
-    this.writer.frame(FrameType.REQUEST, 0, slot, id, body);
-    const call = new Call(this, id, slot, key, { deadlineMs, signal: limits.signal });
-    this.#calls.set(id, call);
+    const nowMs = performance.now();
+    const deadlineAtMs = Math.min(nowMs + limits.deadlineMs, deadlineOf(limits.signal));
+    if (deadlineAtMs <= nowMs) throw new HamletError('DEADLINE_EXCEEDED', `${key}: no time left`);
+    const id = this.#calls.newId();
+    this.#sendRequest(
+      slot,
+      id,
+      key,
+      deadlineAtMs === Infinity ? 0 : Math.ceil(deadlineAtMs - nowMs),
+      request,
+    );
+    const call = new Call(this, id, slot, key, deadlineAtMs, limits.signal);
+    this.#calls.add(call);
+    if (call.deadlineAtMs < this.#timerAtMs) this.#arm(call.deadlineAtMs);
     return call;
   }
 
-  /** The next id that is not in use; 0 stands for "all calls". */
-  #newId(): number {
-    do {
-      this.#lastId = this.#lastId === 0xffff_ffff ? 1 : this.#lastId + 1;
-    } while (this.#calls.has(this.#lastId));
-    return this.#lastId;
+  #sendRequest(slot: number, id: number, key: string, remainingMs: number, request: unknown): void {
+    let large: Buffer | undefined;
+    try {
+      large = this.writer.message(FrameType.REQUEST, slot, id, [key, remainingMs, request]);
+    } catch (cause) {
+      throw new HamletError('INVALID_ARGUMENT', `${key}: the request cannot be sent`, { cause });
+    }
+    if (large === undefined) return;
+    if (large.length > MAX_REQUEST_BYTES) {
+      throw new HamletError('INVALID_ARGUMENT', `${key}: a request of ${large.length} bytes is too large`);
+    }
+    this.writer.frame(FrameType.REQUEST, 0, slot, id, large);
+  }
+
+  /**
+   * One timer, for the earliest deadline of all: calls with deadlines are made far more often than one passes.
+   */
+  #arm(atMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timerAtMs = atMs;
+    if (atMs === Infinity) return;
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, atMs - performance.now()));
+  }
+
+  #onTimer(): void {
+    const nowMs = performance.now();
+    let nextMs = Infinity;
+    for (const call of this.#calls.all()) {
+      if (call.deadlineAtMs <= nowMs) {
+        call.abandon(new HamletError('DEADLINE_EXCEEDED', `${call.key}: no answer in time`));
+      } else {
+        nextMs = Math.min(nextMs, call.deadlineAtMs);
+      }
+    }
+    this.#arm(nextMs);
   }
 
   /** A RESPONSE, ITEM or END frame. */
@@ -310,7 +354,7 @@ export class OutgoingCalls {
     const call = this.#find(frame);
     if (call === undefined) {
       // An item nobody waits for: its call ended here without the other side having heard of it.
-      if (frame.type === FrameType.ITEM) this.#send(FrameType.CANCEL, frame.source, frame.call);
+      if (frame.type === FrameType.ITEM) this.#cancel(frame.source, frame.call);
     } else if (frame.type === FrameType.END) {
       call.ended();
     } else {
@@ -324,26 +368,27 @@ export class OutgoingCalls {
 
   /** The endpoint at `slot` is gone, or frames from it are lost: every call to it is over. */
   reset(slot: number, error: HamletError): void {
-    for (const call of this.#calls.values()) {
+    for (const call of this.#calls.all()) {
       if (call.slot === slot) call.abandon(error);
     }
   }
 
   close(error: HamletError): void {
     this.#closed = error;
-    for (const call of this.#calls.values()) call.finish(error);
+    clearTimeout(this.#timer);
+    for (const call of this.#calls.all()) call.finish(error);
   }
 
   remove(call: OutgoingCall): boolean {
-    return this.#calls.delete(call.id);
+    return this.#calls.delete(call);
   }
 
   cancel(call: OutgoingCall): void {
-    if (this.#calls.has(call.id)) this.#send(FrameType.CANCEL, call.slot, call.id);
+    if (this.#calls.get(call.id) === call) this.#cancel(call.slot, call.id);
   }
 
   credit(call: OutgoingCall, bytes: number): void {
-    this.#send(FrameType.CREDIT, call.slot, call.id, encode(bytes));
+    if (this.#closed === undefined) this.writer.message(FrameType.CREDIT, call.slot, call.id, bytes);
   }
 
   #find(frame: Frame): OutgoingCall | undefined {
@@ -351,7 +396,7 @@ export class OutgoingCalls {
     return call?.slot === slotOf(frame.source) ? call : undefined;
   }
 
-  #send(type: FrameType, destination: number, call: number, body: Buffer = encode(undefined)): void {
-    if (this.#closed === undefined) this.writer.frame(type, 0, destination, call, body);
+  #cancel(destination: number, id: number): void {
+    if (this.#closed === undefined) this.writer.frame(FrameType.CANCEL, 0, destination, id);
   }
 }

@@ -5,7 +5,7 @@ export interface ThreadLog {
   /** A descriptor of this process; 2 (stderr) by default. */
   readonly fd?: number;
   /** pino's level; "info" by default. */
-  readonly level?: string;
+  readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
 /** What a worker thread finds in its workerData. */

@@ -1,17 +1,20 @@
 import type { Socket } from 'node:net';
-import { FrameType, HEADER_BYTES, Offset, writeHeader } from './frame.js';
+import { encodeInto, MIN_ROOM_BYTES } from './codec.js';
+import { FrameType, HEADER_BYTES, Offset, SINGLE_BYTES, writeHeader } from './frame.js';
 
-const SLAB_BYTES = 128 * 1024;
+const SLAB_BYTES = 256 * 1024;
 /** Flushing only at the end of a tick would make both ends wait for each other in turn. */
-const FLUSH_FRAMES = 16;
-/** A frame above this size is not copied into the slab. */
-const COPY_BYTES = 64 * 1024;
+const FLUSH_FRAMES = 64;
+/** A frame above this size goes to the socket as it is, not through the slab. */
+const COPY_BYTES = 128 * 1024;
 /** Small items of one stream share a frame up to this size. */
 const ITEM_FRAME_BYTES = 8 * 1024;
 /** With this much unsent the producers of streams and large answers wait. */
 const CONGESTED_BYTES = 512 * 1024;
 
-/** Gathers frames in one slab and writes them to the socket together: every 16 frames, and when the tick ends. */
+const NOTHING = Buffer.alloc(0);
+
+/** Gathers frames in one slab and gives them to the socket together: every few frames, and when the tick ends. */
 export class SlabWriter {
   readonly #socket: Socket;
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -24,6 +27,10 @@ export class SlabWriter {
   #itemCall = 0;
   #itemDestination = 0;
   #waiting: (() => void)[] = [];
+  readonly #onTickEnd = () => {
+    this.#scheduled = false;
+    this.flush();
+  };
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -47,44 +54,76 @@ export class SlabWriter {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Writes a frame. The body is copied, unless it is large: then it must not change any more. */
-  frame(type: FrameType, flags: number, destination: number, call: number, body: Buffer): void {
-    const bytes = HEADER_BYTES + body.length;
-    const inSlab = body.length <= COPY_BYTES ? bytes : HEADER_BYTES;
-    if (this.#end + inSlab > SLAB_BYTES) this.#renew();
-    writeHeader(this.#slab, this.#end, body.length, type, flags, destination, call);
-    this.#itemAt = type === FrameType.ITEM && flags === 0 ? this.#end : -1;
-    this.#itemCall = call;
-    this.#itemDestination = destination;
-    this.#end += HEADER_BYTES;
-    if (bytes === inSlab) {
-      body.copy(this.#slab, this.#end);
+  /**
+   * Sends `value` in a frame; undefined as a frame without a body. Gives its bytes instead, and sends nothing,
+   * if they are too many for one frame. Throws if the value has no msgpack form.
+   */
+  message(type: FrameType, destination: number, call: number, value: unknown): Buffer | undefined {
+    if (value === undefined) {
+      this.frame(type, 0, destination, call);
+      return undefined;
+    }
+    const at = this.#room(HEADER_BYTES + MIN_ROOM_BYTES);
+    const end = encodeInto(this.#slab, at + HEADER_BYTES, value);
+    if (typeof end !== 'number') {
+      if (end.length > SINGLE_BYTES) return end;
+      this.frame(type, 0, destination, call, end);
+      return undefined;
+    }
+    const bytes = end - at - HEADER_BYTES;
+    if (bytes > SINGLE_BYTES) return Buffer.from(this.#slab.subarray(at + HEADER_BYTES, end));
+    writeHeader(this.#slab, at, bytes, type, 0, destination, call);
+    this.#end = end;
+    this.#itemAt = -1;
+    this.#count();
+    return undefined;
+  }
+
+  /**
+   * Sends an item of a stream: in the frame of the former one, if that was the last thing written. Gives its size,
+   * or its bytes, unsent, if they are too many for one frame. Throws if the value has no msgpack form.
+   */
+  item(destination: number, call: number, value: unknown): number | Buffer {
+    const at = this.#room(HEADER_BYTES + MIN_ROOM_BYTES);
+    const joins = this.#itemAt >= 0 && this.#itemCall === call && this.#itemDestination === destination;
+    const start = joins ? at : at + HEADER_BYTES;
+    const end = encodeInto(this.#slab, start, value);
+    if (typeof end !== 'number') {
+      if (end.length > SINGLE_BYTES) return end;
+      this.frame(FrameType.ITEM, 0, destination, call, end);
+      return end.length;
+    }
+    const bytes = end - start;
+    if (bytes > SINGLE_BYTES) return Buffer.from(this.#slab.subarray(start, end));
+    if (joins) {
+      this.#slab.writeUInt32BE(end - this.#itemAt - HEADER_BYTES, this.#itemAt + Offset.LENGTH);
+    } else {
+      writeHeader(this.#slab, at, bytes, FrameType.ITEM, 0, destination, call);
+      this.#itemAt = at;
+      this.#itemCall = call;
+      this.#itemDestination = destination;
+    }
+    this.#end = end;
+    if (end - this.#itemAt > ITEM_FRAME_BYTES) this.#itemAt = -1;
+    if (!joins) this.#count();
+    return bytes;
+  }
+
+  /** Sends a frame with a body that is encoded already. One that is very large must not change any more. */
+  frame(type: FrameType, flags: number, destination: number, call: number, body: Buffer = NOTHING): void {
+    const copies = body.length <= COPY_BYTES;
+    const at = this.#room(HEADER_BYTES + (copies ? body.length : 0));
+    writeHeader(this.#slab, at, body.length, type, flags, destination, call);
+    this.#end = at + HEADER_BYTES;
+    this.#itemAt = -1;
+    if (copies) {
+      this.#slab.set(body, this.#end);
       this.#end += body.length;
+      this.#count();
     } else {
       this.flush();
       this.#socket.write(body);
     }
-    this.#frames += 1;
-    if (this.#frames >= FLUSH_FRAMES) this.flush();
-    else this.#schedule();
-  }
-
-  /** Writes an item of a stream: into the frame of the former one, if that was the last thing written. */
-  item(destination: number, call: number, body: Buffer): void {
-    const at = this.#itemAt;
-    if (
-      at < 0 ||
-      this.#itemCall !== call ||
-      this.#itemDestination !== destination ||
-      this.#end + body.length - at > ITEM_FRAME_BYTES ||
-      this.#end + body.length > SLAB_BYTES
-    ) {
-      this.frame(FrameType.ITEM, 0, destination, call, body);
-      return;
-    }
-    body.copy(this.#slab, this.#end);
-    this.#end += body.length;
-    this.#slab.writeUInt32BE(this.#end - at - HEADER_BYTES, at + Offset.LENGTH);
   }
 
   /** Gives what was gathered to the socket. */
@@ -93,22 +132,31 @@ export class SlabWriter {
     this.#itemAt = -1;
     if (this.#begin === this.#end) return;
     this.#socket.write(this.#slab.subarray(this.#begin, this.#end));
+    // Nothing left in the socket means that the kernel has a copy of it all: the slab is free again.
+    if (this.#socket.writableLength === 0) this.#end = 0;
     this.#begin = this.#end;
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    process.nextTick(() => {
-      this.#scheduled = false;
+  #count(): void {
+    this.#frames += 1;
+    if (this.#frames >= FLUSH_FRAMES) {
       this.flush();
-    });
+    } else if (!this.#scheduled) {
+      this.#scheduled = true;
+      process.nextTick(this.#onTickEnd);
+    }
   }
 
-  #renew(): void {
-    this.flush();
-    this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    this.#begin = 0;
-    this.#end = 0;
+  /** Where the next frame begins, with this much room behind. */
+  #room(bytes: number): number {
+    if (this.#end + bytes > SLAB_BYTES) {
+      this.flush();
+      if (this.#end + bytes > SLAB_BYTES) {
+        this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+        this.#begin = 0;
+        this.#end = 0;
+      }
+    }
+    return this.#end;
   }
 }

@@ -1,0 +1,3 @@
+import { batched, portContender } from './message-port.js';
+
+export const contender = portContender('main', batched);

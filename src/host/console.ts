@@ -10,7 +10,7 @@ const nameWidth = Math.max(...shown.map((name) => name.length));
 const silenceMs = 5_000;
 
 /** What is on its way, as opposed to what has gone wrong. */
-const underWay = new Set(['NotReported', 'Waiting', 'Starting', 'Stopping', 'NotHealthy', 'NotRegistered']);
+const underWay = new Set(['NotReported', 'Waiting', 'Starting', 'Stopping', 'NotHealthy', 'NotRegistered', 'KubeletNotRunning']);
 
 /** What has to be true before pods can be created. */
 const neededForPods = ['NodeReady', 'BuiltinsReady'];

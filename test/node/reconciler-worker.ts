@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { closeSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,6 +26,8 @@ const endpoints = [
 const notHere = (): never => {
   throw new HamletError('UNIMPLEMENTED', 'not part of this test');
 };
+
+const kubelet = { name: 'kube.kubelet', pid: 1, startTicks: 0, run: 1, startedAtMs: 0, digest: '' };
 
 /** The real worker thread on a real mesh, beside a real board of conditions; only what it asks certs for is given. */
 export class TestReconciler implements AsyncDisposable {
@@ -59,7 +62,11 @@ export class TestReconciler implements AsyncDisposable {
       spawn: notHere,
       signal: notHere,
       run: notHere,
-      children: notHere,
+      // The test plays the kubelet itself: by the table it has been running all along.
+      async *children(_request, { signal }) {
+        yield { children: [{ ...kubelet, exit: null }], snapshot: true };
+        await once(signal, 'abort');
+      },
       kubectl: notHere,
     });
     serve(certificates, certs, {

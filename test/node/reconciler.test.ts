@@ -361,7 +361,8 @@ void t.test("the node's own Ready condition is the board's", async (t) => {
 
 async function setReady(path: string, status: string, reason: string): Promise<void> {
   const node = await get(path);
-  const conditions = [{ type: 'Ready', status, reason, message: 'as the test has it' }];
+  const lastHeartbeatTime = new Date().toISOString();
+  const conditions = [{ type: 'Ready', status, reason, message: 'as the test has it', lastHeartbeatTime }];
   await admin.replace(`${path}/status`, { ...node, status: { conditions } }, soon());
 }
 

@@ -50,11 +50,23 @@ interface NodeCondition {
   readonly status: 'True' | 'False' | 'Unknown';
   readonly reason?: string;
   readonly message?: string;
+  /** RFC 3339. */
+  readonly lastHeartbeatTime?: string;
 }
 
-/** NodeReady: the Ready condition of the node's own object, in its own words. */
-export function nodeReady(nodeName: string, node: KubernetesObject | undefined): ConditionUpdate {
+/**
+ * NodeReady: the Ready condition of the node's own object, in its own words. `kubeletStartedAtMs` is the start of the
+ * kubelet that runs, if one does: what an earlier one has said of the node is still there and says nothing.
+ */
+export function nodeReady(
+  nodeName: string,
+  node: KubernetesObject | undefined,
+  kubeletStartedAtMs: number | undefined,
+): ConditionUpdate {
   const name = 'NodeReady';
+  if (kubeletStartedAtMs === undefined) {
+    return { name, status: 'false', reason: 'KubeletNotRunning', message: 'the kubelet does not run' };
+  }
   if (node === undefined) {
     return {
       name,
@@ -65,7 +77,9 @@ export function nodeReady(nodeName: string, node: KubernetesObject | undefined):
   }
   const { conditions = [] } = (node.status ?? {}) as { readonly conditions?: readonly NodeCondition[] };
   const ready = conditions.find(({ type }) => type === 'Ready');
-  if (ready === undefined) {
+  // Heartbeats are whole seconds.
+  const sinceMs = Math.floor(kubeletStartedAtMs / 1_000) * 1_000;
+  if (ready === undefined || !(Date.parse(ready.lastHeartbeatTime ?? '') >= sinceMs)) {
     return {
       name,
       status: 'unknown',

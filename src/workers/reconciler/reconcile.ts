@@ -9,6 +9,7 @@ import { Backoff, type BackoffLimits } from './backoff.js';
 import { BoardView } from './board.js';
 import type { ClientCredentials } from './client.js';
 import { unknownConditions } from './conditions.js';
+import { KubeletView } from './kubelet-view.js';
 import { ConditionPublisher } from './publisher.js';
 import { runSession } from './session.js';
 
@@ -22,7 +23,7 @@ export interface ReconcilerData {
 }
 
 export interface ReconcilerOptions extends ReconcilerData {
-  readonly host: Pick<Client<typeof host>, 'conditions' | 'setConditions'>;
+  readonly host: Pick<Client<typeof host>, 'children' | 'conditions' | 'setConditions'>;
   readonly certs: Pick<Client<typeof certs>, 'credentials'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -35,16 +36,25 @@ export interface ReconcilerOptions extends ReconcilerData {
 export async function reconcile(options: ReconcilerOptions): Promise<void> {
   const { signal } = options;
   const board = new BoardView();
+  const kubelet = new KubeletView();
   try {
-    await Promise.race([board.follow(options.host.conditions({}, { signal })), runSessions(board, options)]);
+    await Promise.race([
+      board.follow(options.host.conditions({}, { signal })),
+      kubelet.follow(options.host.children({}, { signal })),
+      runSessions(board, kubelet, options),
+    ]);
   } catch (error) {
     if (!signal.aborted) throw error;
     return;
   }
-  if (!signal.aborted) throw new HamletError('UNAVAILABLE', 'the stream of conditions has ended');
+  if (!signal.aborted) throw new HamletError('UNAVAILABLE', 'the streams of the main thread have ended');
 }
 
-async function runSessions(board: BoardView, options: ReconcilerOptions): Promise<void> {
+async function runSessions(
+  board: BoardView,
+  kubelet: KubeletView,
+  options: ReconcilerOptions,
+): Promise<void> {
   const { config, node, log, signal } = options;
   const server = `https://127.0.0.1:${config.ports.apiserver}`;
   const conditions = new ConditionPublisher(options.host, log, signal);
@@ -59,7 +69,7 @@ async function runSessions(board: BoardView, options: ReconcilerOptions): Promis
       await whileReady(board, signal, async (ready) => {
         const api = new ApiClient(server, await credentials(options.certs, ready));
         try {
-          await runSession({ api, nodeName: node.name, conditions, log, signal: ready });
+          await runSession({ api, nodeName: node.name, kubelet, conditions, log, signal: ready });
         } finally {
           api.close();
         }

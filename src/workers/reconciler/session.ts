@@ -6,6 +6,7 @@ import type { ApiClient } from './client.js';
 import { builtinsReady, nodeReady } from './conditions.js';
 import { inform, type Follower, type Source } from './informer.js';
 import { Keeper } from './keeper.js';
+import type { KubeletView } from './kubelet-view.js';
 import type { KubernetesObject } from './object.js';
 import { builtinKinds } from './objects/index.js';
 import type { ConditionPublisher } from './publisher.js';
@@ -13,6 +14,7 @@ import type { ConditionPublisher } from './publisher.js';
 export interface SessionOptions {
   readonly api: ApiClient;
   readonly nodeName: string;
+  readonly kubelet: KubeletView;
   readonly conditions: ConditionPublisher;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -24,7 +26,7 @@ export interface SessionOptions {
  * any more, FAILED_PRECONDITION for a release that is too old.
  */
 export async function runSession(options: SessionOptions): Promise<void> {
-  const { api, nodeName, conditions, log } = options;
+  const { api, nodeName, kubelet, conditions, log } = options;
   const ending = new AbortController();
   const signal = AbortSignal.any([options.signal, ending.signal]);
   const release = await serverFeatures(api, signal);
@@ -46,9 +48,15 @@ export async function runSession(options: SessionOptions): Promise<void> {
     serviceAccount = object;
     report();
   };
-  const onNode = (object: KubernetesObject | undefined): void => {
-    if (!signal.aborted) conditions.set([nodeReady(nodeName, object)]);
+  let node: KubernetesObject | undefined;
+  const reportNode = (): void => {
+    if (!signal.aborted) conditions.set([nodeReady(nodeName, node, kubelet.startedAtMs)]);
   };
+  const onNode = (object: KubernetesObject | undefined): void => {
+    node = object;
+    reportNode();
+  };
+  kubelet.onChange = reportNode;
 
   const tasks = [
     keeper.run(),

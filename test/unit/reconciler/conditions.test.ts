@@ -37,23 +37,37 @@ void t.test('NodeReady is the Ready condition in its own words', (t) => {
     status: {
       conditions: [
         { type: 'MemoryPressure', status: 'False' },
-        { type: 'Ready', ...ready },
+        { type: 'Ready', lastHeartbeatTime: '2026-01-02T03:04:05Z', ...ready },
       ],
     },
   });
-  t.match(nodeReady('n', undefined), { status: 'false', reason: 'NotRegistered', message: /\bn\b/ });
-  t.match(nodeReady('n', { metadata: { name: 'n' } }), { status: 'unknown', reason: 'NotReported' });
-  t.match(nodeReady('n', node({ status: 'True', reason: 'KubeletReady', message: 'posting' })), {
+  /** In the second of that heartbeat: the kubelet posts whole seconds. */
+  const started = Date.parse('2026-01-02T03:04:05.900Z');
+  t.match(nodeReady('n', undefined, started), { status: 'false', reason: 'NotRegistered', message: /\bn\b/ });
+  t.match(nodeReady('n', { metadata: { name: 'n' } }, started), { status: 'unknown', reason: 'NotReported' });
+  t.match(nodeReady('n', node({ status: 'True', reason: 'KubeletReady', message: 'posting' }), started), {
     status: 'true',
     reason: '',
     message: 'posting',
   });
-  t.match(nodeReady('n', node({ status: 'False', reason: 'KubeletNotReady', message: 'no CNI' })), {
+  t.match(nodeReady('n', node({ status: 'False', reason: 'KubeletNotReady', message: 'no CNI' }), started), {
     status: 'false',
     reason: 'KubeletNotReady',
     message: 'no CNI',
   });
-  t.match(nodeReady('n', node({ status: 'Unknown' })), { status: 'unknown', reason: 'NodeStatusUnknown' });
+  t.match(nodeReady('n', node({ status: 'Unknown' }), started), {
+    status: 'unknown',
+    reason: 'NodeStatusUnknown',
+  });
+  t.match(
+    nodeReady('n', node({ status: 'True' }), started + 1_000),
+    { status: 'unknown', reason: 'NotReported' },
+    'what an earlier kubelet has said does not count',
+  );
+  t.match(nodeReady('n', node({ status: 'True' }), undefined), {
+    status: 'false',
+    reason: 'KubeletNotRunning',
+  });
   t.end();
 });
 

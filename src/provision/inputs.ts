@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -39,6 +39,7 @@ export function fileInput(file: string): Inputs {
 
 /** The patches of a folder in the order in which they are applied: by name. An absent folder has none. */
 export function listPatches(folder: string): string[] {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((name) => name.endsWith('.patch'))
     .sort()

@@ -60,6 +60,7 @@ void t.test('patches, their content, names and order, and main.go give the key',
 void t.test('patches are applied by name', async (t) => {
   const folder = t.testdir();
   t.same(listPatches(folder), []);
+  t.same(listPatches(path.join(folder, 'nonexistent')), []);
   for (const name of ['0010-z.patch', '0002-b.patch', '0001-a.patch', 'notes.txt']) {
     writeFileSync(path.join(folder, name), '');
   }

@@ -1,4 +1,6 @@
 import type { Logger } from 'pino';
+import { messageOf } from '../lib/errors.js';
+import { formatDuration } from '../lib/time.js';
 import type { State, Cause, Action, TreeEvent } from '../supervision/state.js';
 import { describeCause, describeState } from '../supervision/state.js';
 import { Tree } from '../supervision/tree.js';
@@ -91,7 +93,19 @@ export class Workers {
   #start(name: string): void {
     const spec = this.#specs.get(name);
     if (spec === undefined) return;
+    try {
+      this.#threads.set(name, this.#startThread(spec));
+    } catch (error) {
+      // Memory or descriptors that are missing now may be there at the next try.
+      this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: messageOf(error) } });
+      return;
+    }
+    this.#handle({ kind: 'executed', name });
+  }
+
+  #startThread(spec: WorkerSpec): Thread {
     const { router, logOf } = this.#options;
+    const { name } = spec;
     const thread = startThread({
       name,
       url: spec.url,
@@ -106,7 +120,7 @@ export class Workers {
           case 'recovered':
             return this.#handle({ kind: 'probe', name, ok: true, message: '' });
           case 'stuck': {
-            const message = `its event loop has not turned for ${event.silentMs} ms`;
+            const message = `its event loop has not turned for ${formatDuration(event.silentMs)}`;
             void thread.terminate();
             return this.#handle({ kind: 'probe', name, ok: false, message });
           }
@@ -118,7 +132,7 @@ export class Workers {
         }
       },
     });
-    this.#threads.set(name, thread);
+    return thread;
   }
 
   #report(nowMs: number): void {

@@ -8,11 +8,27 @@ export type Cause =
   | { readonly kind: 'start-timeout'; readonly message: string }
   | { readonly kind: 'error'; readonly message: string };
 
+/** Probes of something healthy that fail one after the other. */
+export interface Failing {
+  /** When the first of them failed: until then it did its work. */
+  readonly sinceMs: number;
+  /** How many count against it: those that failed while all that it needs was well. */
+  readonly probes: number;
+  readonly message: string;
+}
+
 /** What a node of the tree is doing. */
 export type State =
-  | { readonly kind: 'waiting'; readonly for: readonly string[] }
-  | { readonly kind: 'starting'; readonly sinceMs: number; readonly lastProbe: string }
-  | { readonly kind: 'healthy'; readonly sinceMs: number; readonly failedProbes: number }
+  /** `cause` is how its last run ended, null before its first one. */
+  | { readonly kind: 'waiting'; readonly for: readonly string[]; readonly cause: Cause | null }
+  /** `executedMs` is null while its start is being prepared. */
+  | {
+      readonly kind: 'starting';
+      readonly sinceMs: number;
+      readonly executedMs: number | null;
+      readonly lastProbe: string;
+    }
+  | { readonly kind: 'healthy'; readonly sinceMs: number; readonly failing: Failing | null }
   | {
       readonly kind: 'stopping';
       readonly killAtMs: number;
@@ -27,7 +43,7 @@ export interface Spec {
   readonly name: string;
   /** What has to be healthy before this is started. A dependency that dies later takes nothing with it. */
   readonly needs: readonly string[];
-  /** How long it may take from its start to its first good probe. */
+  /** How long it may take from its execution to its first good probe; what prepares the start has its own limits. */
   readonly startTimeoutMs: number;
   /** How long it may take to stop after SIGTERM. */
   readonly stopPatienceMs: number;
@@ -43,9 +59,15 @@ export type Action =
 
 /** What the tree's owner tells it. */
 export type TreeEvent =
+  /** A start that was asked for has been carried out: it runs. */
+  | { readonly kind: 'executed'; readonly name: string }
   | { readonly kind: 'probe'; readonly name: string; readonly ok: boolean; readonly message: string }
+  /** It runs no more, or could not be started. */
   | { readonly kind: 'ended'; readonly name: string; readonly cause: Cause }
-  /** It runs already: found at the start of the owner, not started by it. */
+  /**
+   * It runs already: found at the start of the owner, not started by it. What follows from it comes with the next
+   * event, so that all that runs can be named before anything is started beside it.
+   */
   | { readonly kind: 'adopted'; readonly name: string }
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
@@ -72,20 +94,25 @@ export function describeCause(cause: Cause): string {
   }
 }
 
-/** "waiting for etcd", "healthy", "backoff: exited with code 1; next try in 0.5 s": a state for a person. */
+/** "waits for etcd", "healthy", "exited with code 1; next try in 0.5 s": a state for a person. */
 export function describeState(state: State, nowMs: number): string {
   switch (state.kind) {
-    case 'waiting':
-      return state.for.length > 0 ? `waits for ${state.for.join(', ')}` : 'waits for its turn';
+    case 'waiting': {
+      const wait = state.for.length > 0 ? `waits for ${state.for.join(', ')}` : 'waits for its turn';
+      return state.cause === null ? wait : `${describeCause(state.cause)}; ${wait}`;
+    }
     case 'starting':
       return state.lastProbe === '' ? 'starting' : `starting: ${state.lastProbe}`;
     case 'healthy':
-      return state.failedProbes > 0 ? `healthy, but the last ${state.failedProbes} probes failed` : 'healthy';
-    case 'stopping':
-      return state.cause === null ? 'stopping' : `stopping: ${describeCause(state.cause)}`;
+      return state.failing === null ? 'healthy' : `healthy, but its probe fails: ${state.failing.message}`;
+    case 'stopping': {
+      const why = state.cause === null ? 'stopping' : `stopping: ${describeCause(state.cause)}`;
+      return state.killed ? `${why}; killed, and not gone yet` : why;
+    }
     case 'backoff': {
-      const seconds = Math.max(0, (state.untilMs - nowMs) / 1_000).toFixed(1);
-      return `${describeCause(state.cause)}; next try in ${seconds} s`;
+      const waitMs = state.untilMs - nowMs;
+      const next = waitMs > 0 ? `next try in ${(waitMs / 1_000).toFixed(1)} s` : 'started again at once';
+      return `${describeCause(state.cause)}; ${next}`;
     }
     case 'stopped':
       return 'stopped';

@@ -1,11 +1,15 @@
 import { HamletError } from '../lib/errors.js';
 import { backoffMs, healthyResetMs } from './backoff.js';
+import { checkNeeds } from './needs.js';
 import type { Action, Cause, Spec, State, TreeEvent } from './state.js';
+
+type Healthy = Extract<State, { kind: 'healthy' }>;
+type Stopping = Extract<State, { kind: 'stopping' }>;
 
 interface Node {
   readonly spec: Spec;
   state: State;
-  /** Failures since the last healthy spell. */
+  /** Failures since the last healthy spell; the first one after it counts as none. */
   failures: number;
 }
 
@@ -14,26 +18,27 @@ interface Node {
  * carries out the actions, reports what became of them, and calls again at `nextWakeMs`.
  */
 export class Tree {
-  readonly #nodes: Map<string, Node>;
+  readonly #nodes = new Map<string, Node>();
   readonly #random: () => number;
   #stopping = false;
 
-  /** Throws FAILED_PRECONDITION when a need is not declared or needs form a circle. */
+  /**
+   * `random` gives 0 up to 1. Throws FAILED_PRECONDITION when a need is not declared or needs form a circle,
+   * ALREADY_EXISTS when a name is there twice.
+   */
   constructor(specs: readonly Spec[], random: () => number) {
-    this.#nodes = new Map(
-      specs.map((spec) => [spec.name, { spec, state: { kind: 'waiting', for: spec.needs }, failures: 0 }]),
-    );
+    checkNeeds(specs);
     this.#random = random;
-    for (const spec of specs) this.#checkNeeds(spec, []);
+    for (const spec of specs) this.#declare(spec);
   }
 
-  /** Adds a node that may need those that are there; it starts with the next event. Throws as the constructor does. */
+  /**
+   * Adds a node that may need those that are there; it starts with the next event.
+   * Throws as the constructor does, and then the tree is as it was.
+   */
   add(spec: Spec): void {
-    if (this.#nodes.has(spec.name)) {
-      throw new HamletError('ALREADY_EXISTS', `${spec.name} is in the tree already`);
-    }
-    this.#nodes.set(spec.name, { spec, state: { kind: 'waiting', for: spec.needs }, failures: 0 });
-    this.#checkNeeds(spec, []);
+    checkNeeds([...[...this.#nodes.values()].map((node) => node.spec), spec]);
+    this.#declare(spec);
   }
 
   get names(): readonly string[] {
@@ -53,14 +58,17 @@ export class Tree {
   /** Takes an event in at the time `nowMs` (monotonic) and says what to do about it, in order. */
   handle(event: TreeEvent, nowMs: number): Action[] {
     switch (event.kind) {
+      case 'executed':
+        this.#executed(this.#node(event.name), nowMs);
+        return this.#advance(nowMs);
       case 'probe':
         return [...this.#probed(this.#node(event.name), event, nowMs), ...this.#advance(nowMs)];
       case 'ended':
         this.#ended(this.#node(event.name), event.cause, nowMs);
         return this.#advance(nowMs);
       case 'adopted':
-        this.#node(event.name).state = { kind: 'starting', sinceMs: nowMs, lastProbe: '' };
-        return this.#advance(nowMs);
+        this.#adopted(this.#node(event.name), nowMs);
+        return [];
       case 'stop':
         this.#stopping = true;
         return this.#advance(nowMs);
@@ -76,7 +84,8 @@ export class Tree {
     const times = [...this.#nodes.values()].flatMap(({ spec, state }) => {
       switch (state.kind) {
         case 'starting':
-          return [state.sinceMs + spec.startTimeoutMs];
+          // In an ordered stop it goes when its turn has come, ready or not.
+          return state.executedMs === null || this.#stopping ? [] : [state.executedMs + spec.startTimeoutMs];
         case 'stopping':
           return state.killed ? [] : [state.killAtMs];
         case 'backoff':
@@ -92,6 +101,14 @@ export class Tree {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 
+  #declare(spec: Spec): void {
+    this.#nodes.set(spec.name, {
+      spec,
+      state: { kind: 'waiting', for: spec.needs, cause: null },
+      failures: 0,
+    });
+  }
+
   #node(name: string): Node {
     const node = this.#nodes.get(name);
     if (node === undefined) {
@@ -100,38 +117,28 @@ export class Tree {
     return node;
   }
 
-  #checkNeeds(spec: Spec, path: readonly string[]): void {
-    if (path.includes(spec.name)) {
-      throw new HamletError(
-        'FAILED_PRECONDITION',
-        `needs form a circle: ${[...path, spec.name].join(' → ')}`,
-      );
-    }
-    for (const need of spec.needs) {
-      const node = this.#nodes.get(need);
-      if (node === undefined) {
-        throw new HamletError('FAILED_PRECONDITION', `${spec.name} needs ${need}, which is not declared`);
-      }
-      this.#checkNeeds(node.spec, [...path, spec.name]);
-    }
+  #executed(node: Node, nowMs: number): void {
+    if (node.state.kind === 'starting') node.state = { ...node.state, executedMs: nowMs };
+  }
+
+  #adopted(node: Node, nowMs: number): void {
+    const { kind } = node.state;
+    // Even when everything is being stopped: what runs has to be ended.
+    if (kind !== 'waiting' && kind !== 'backoff' && kind !== 'stopped') return;
+    node.state = { kind: 'starting', sinceMs: nowMs, executedMs: nowMs, lastProbe: '' };
   }
 
   #probed(node: Node, probe: { ok: boolean; message: string }, nowMs: number): Action[] {
-    const { state, spec } = node;
+    const { state } = node;
     switch (state.kind) {
       case 'starting':
-        node.state = probe.ok
-          ? { kind: 'healthy', sinceMs: nowMs, failedProbes: 0 }
-          : { ...state, lastProbe: probe.message };
+        if (probe.ok) node.state = { kind: 'healthy', sinceMs: nowMs, failing: null };
+        else if (probe.message !== state.lastProbe) node.state = { ...state, lastProbe: probe.message };
         return [];
-      case 'healthy': {
-        const failedProbes = probe.ok ? 0 : state.failedProbes + 1;
-        if (failedProbes < spec.failureThreshold) {
-          node.state = { ...state, failedProbes };
-          return [];
-        }
-        return [this.#stop(node, { kind: 'probe-failed', message: probe.message }, state.sinceMs, nowMs)];
-      }
+      case 'healthy':
+        if (!probe.ok) return this.#probeFailed(node, state, probe.message, nowMs);
+        if (state.failing !== null) node.state = { ...state, failing: null };
+        return [];
       // An answer that was under way when the state changed says nothing about the new one.
       case 'waiting':
       case 'stopping':
@@ -143,6 +150,16 @@ export class Tree {
     }
   }
 
+  #probeFailed(node: Node, state: Healthy, message: string, nowMs: number): Action[] {
+    const { spec } = node;
+    const { sinceMs, probes } = state.failing ?? { sinceMs: nowMs, probes: 0 };
+    // Without what it needs it may fail as it likes, and a restart would mend nothing.
+    const counted = spec.needs.every((need) => isWell(this.#node(need).state)) ? probes + 1 : probes;
+    node.state = { ...state, failing: { sinceMs, probes: counted, message } };
+    if (counted < spec.failureThreshold || this.#stopping) return [];
+    return [this.#stop(node, { kind: 'probe-failed', message }, nowMs)];
+  }
+
   #ended(node: Node, cause: Cause, nowMs: number): void {
     const { state } = node;
     if (state.kind === 'stopped' || state.kind === 'waiting' || state.kind === 'backoff') return;
@@ -152,18 +169,23 @@ export class Tree {
     }
     // What was being ended for a reason of ours ended for that reason, whatever its last signal was.
     const reason = state.kind === 'stopping' && state.cause !== null ? state.cause : cause;
-    const spell = state.kind === 'healthy' && nowMs - state.sinceMs >= healthyResetMs;
-    if (state.kind !== 'stopping') node.failures = spell ? 1 : node.failures + 1;
-    const waitMs = backoffMs(node.failures, spell, this.#random);
+    if (state.kind !== 'stopping') this.#countFailure(node, nowMs);
+    const waitMs = backoffMs(node.failures, this.#random);
     node.state = { kind: 'backoff', untilMs: nowMs + waitMs, cause: reason };
   }
 
   /** Begins to end a node that has to go because of `cause`; it comes back through backoff. */
-  #stop(node: Node, cause: Cause, healthySinceMs: number | undefined, nowMs: number): Action {
-    const spell = healthySinceMs !== undefined && nowMs - healthySinceMs >= healthyResetMs;
-    node.failures = spell ? 1 : node.failures + 1;
+  #stop(node: Node, cause: Cause, nowMs: number): Action {
+    this.#countFailure(node, nowMs);
     node.state = { kind: 'stopping', killAtMs: nowMs + node.spec.stopPatienceMs, killed: false, cause };
     return { kind: 'terminate', name: node.spec.name };
+  }
+
+  #countFailure(node: Node, nowMs: number): void {
+    const { state } = node;
+    // The time from its last good answer to the moment at which it was given up is no time spent healthy.
+    const healthyMs = state.kind === 'healthy' ? (state.failing?.sinceMs ?? nowMs) - state.sinceMs : 0;
+    node.failures = healthyMs >= healthyResetMs ? 0 : node.failures + 1;
   }
 
   /** Moves every node as far as it can go by itself. */
@@ -183,15 +205,16 @@ export class Tree {
         if (state.kind === 'backoff' && nowMs < state.untilMs) return undefined;
         const missing = spec.needs.filter((need) => this.#node(need).state.kind !== 'healthy');
         if (missing.length > 0) {
-          node.state = { kind: 'waiting', for: missing };
+          const same = state.kind === 'waiting' && state.for.join() === missing.join();
+          if (!same) node.state = { kind: 'waiting', for: missing, cause: state.cause };
           return undefined;
         }
-        node.state = { kind: 'starting', sinceMs: nowMs, lastProbe: '' };
+        node.state = { kind: 'starting', sinceMs: nowMs, executedMs: null, lastProbe: '' };
         return { kind: 'start', name: spec.name };
       }
       case 'starting':
-        if (nowMs < state.sinceMs + spec.startTimeoutMs) return undefined;
-        return this.#stop(node, { kind: 'start-timeout', message: state.lastProbe }, undefined, nowMs);
+        if (state.executedMs === null || nowMs < state.executedMs + spec.startTimeoutMs) return undefined;
+        return this.#stop(node, { kind: 'start-timeout', message: state.lastProbe }, nowMs);
       case 'stopping':
         return this.#killWhenDue(node, state, nowMs);
       case 'healthy':
@@ -228,9 +251,14 @@ export class Tree {
     }
   }
 
-  #killWhenDue(node: Node, state: Extract<State, { kind: 'stopping' }>, nowMs: number): Action | undefined {
+  #killWhenDue(node: Node, state: Stopping, nowMs: number): Action | undefined {
     if (state.killed || nowMs < state.killAtMs) return undefined;
     node.state = { ...state, killed: true };
     return { kind: 'kill', name: node.spec.name };
   }
+}
+
+/** Whether it does its work: healthy, and answering its probes. */
+function isWell(state: State): boolean {
+  return state.kind === 'healthy' && state.failing === null;
 }

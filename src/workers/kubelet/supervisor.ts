@@ -1,10 +1,11 @@
 import type { Client } from '../../ipc/contract.js';
+import { deferred } from '../../ipc/deferred.js';
 import type { certs } from '../../ipc/services/certs.js';
 import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
-import { sleep } from '../../lib/time.js';
+import { deadline, sleep } from '../../lib/time.js';
 import { runPaths } from '../../platform/paths.js';
 import {
   describeCause,
@@ -19,6 +20,9 @@ import path from 'node:path';
 
 /** How soon a component that is starting is asked again, in milliseconds. */
 const startingPeriodMs = 25;
+
+/** What comes before a start (credentials, the first import of the images) may take so long, in milliseconds. */
+const prepareTimeoutMs = 600_000;
 
 export interface SupervisorOptions {
   readonly context: Context;
@@ -43,6 +47,11 @@ export class Supervisor {
   readonly #reported = new Map<string, State>();
   /** Names whose start is under way: not yet a child, no longer a decision. */
   readonly #starts = new Map<string, AbortController>();
+  /** What runs by the table of children; the end of each of these will be told. */
+  readonly #running = new Set<string>();
+  /** Resolved when the table has been seen for the first time. */
+  readonly #known = deferred<undefined>();
+  #stopping = false;
   #wake: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
 
@@ -56,12 +65,17 @@ export class Supervisor {
   async run(signal: AbortSignal): Promise<void> {
     for await (const { children, snapshot } of this.#options.host.children({}, { signal })) {
       for (const child of children) this.#seen(child, snapshot);
-      if (snapshot) this.#handle({ kind: 'tick' });
+      if (!snapshot) continue;
+      this.#known.resolve(undefined);
+      this.#handle({ kind: 'tick' });
     }
   }
 
   /** Stops everything in reverse order. Resolves when all is gone, with the names of what had to be killed. */
   async stop(): Promise<readonly string[]> {
+    // Before that, nothing would seem to run.
+    await this.#known.promise;
+    this.#stopping = true;
     for (const start of this.#starts.values()) start.abort();
     const gone = new Promise<void>((resolve) => (this.#idle = resolve));
     this.#handle({ kind: 'stop' });
@@ -74,6 +88,8 @@ export class Supervisor {
     const { name } = child;
     if (!this.#components.has(name)) return;
     const runs = child.exit === null;
+    if (runs) this.#running.add(name);
+    else this.#running.delete(name);
     // What ran before this supervisor did is taken over as it is; its probe says whether it is any good.
     if (snapshot && runs) this.#handle({ kind: 'adopted', name });
     if (!snapshot && !runs) this.#handle({ kind: 'ended', name, cause: causeOf(child) });
@@ -101,10 +117,11 @@ export class Supervisor {
         void this.#start(name);
         return;
       case 'terminate':
+        this.#starts.get(name)?.abort();
         void this.#signal(name, 'SIGTERM');
         return;
       case 'kill':
-        this.#killed.push(name);
+        if (this.#stopping) this.#killed.push(name);
         this.#options.log.warn({ component: name }, `${name} would not stop and is killed`);
         void this.#signal(name, 'SIGKILL');
         return;
@@ -114,16 +131,35 @@ export class Supervisor {
   }
 
   async #start(name: string): Promise<void> {
-    const component = this.#component(name);
-    const { context, host } = this.#options;
     const abort = new AbortController();
-    const { signal } = abort;
     this.#starts.set(name, abort);
     try {
-      const [files] = await Promise.all([this.#credentials(component, signal), component.prepare(signal)]);
-      signal.throwIfAborted();
-      const { argv, cwd, env } = component.command();
-      const binDir = runPaths(context.config.paths.run).bin;
+      await this.#execute(this.#component(name), abort.signal);
+    } catch (error) {
+      this.#starts.delete(name);
+      this.#handle({ kind: 'ended', name, cause: startFailure(error) });
+      return;
+    }
+    this.#starts.delete(name);
+    this.#handle({ kind: 'executed', name });
+    if (!abort.signal.aborted) return;
+    // It was to stop when there was nothing yet to be stopped.
+    const state = this.#tree.state(name);
+    await this.#signal(name, state.kind === 'stopping' && state.killed ? 'SIGKILL' : 'SIGTERM');
+  }
+
+  async #execute(component: Component, signal: AbortSignal): Promise<void> {
+    const { name } = component;
+    const { context, host } = this.#options;
+    using limit = deadline(prepareTimeoutMs, signal);
+    const [files] = await Promise.all([
+      this.#credentials(component, limit.signal),
+      component.prepare(limit.signal),
+    ]);
+    signal.throwIfAborted();
+    const { argv, cwd, env } = component.command();
+    const binDir = runPaths(context.config.paths.run).bin;
+    try {
       await host.spawn({
         name,
         argv: [...argv],
@@ -131,14 +167,9 @@ export class Supervisor {
         env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...env },
         secrets: files,
       });
-      if (signal.aborted) await this.#signal(name, 'SIGTERM');
     } catch (error) {
       // The child of an answer that was lost on its way runs all the same; its probe will find it.
-      if (isHamletError(error, 'ALREADY_EXISTS')) return;
-      this.#handle({ kind: 'ended', name, cause: startFailure(error) });
-    } finally {
-      this.#starts.delete(name);
-      this.#tendProbes();
+      if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
     }
   }
 
@@ -158,9 +189,9 @@ export class Supervisor {
       await this.#options.host.signal({ name, signal });
     } catch (error) {
       if (!isHamletError(error, 'NOT_FOUND')) throw error;
-      // Nothing runs, so no exit will be reported: it was stopped before it was started.
-      if (!this.#starts.has(name))
-        this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: 'stopped' } });
+      // The end of what ran is on its way, and a start that is given up ends by itself.
+      if (this.#running.has(name) || this.#starts.has(name)) return;
+      this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: 'it did not run' } });
     }
   }
 
@@ -189,7 +220,8 @@ export class Supervisor {
       let ok = true;
       let message = '';
       try {
-        await component.probe(AbortSignal.any([signal, AbortSignal.timeout(component.probeTimeoutMs)]));
+        using limit = deadline(component.probeTimeoutMs, signal);
+        await component.probe(limit.signal);
       } catch (error) {
         ok = false;
         message = messageOf(error);
@@ -245,7 +277,7 @@ function causeOf(child: Child): Cause {
 
 function startFailure(error: unknown): Cause {
   const message = messageOf(error);
-  const failed = isHamletError(error, 'NOT_FOUND') || isHamletError(error, 'PERMISSION_DENIED');
+  const failed = isHamletError(error) && 'exec' in error.details;
   return failed ? { kind: 'exec-failed', message } : { kind: 'error', message };
 }
 

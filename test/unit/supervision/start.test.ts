@@ -1,0 +1,141 @@
+import t from 'tap';
+import { Tree } from '../../../src/supervision/tree.js';
+import { Harness, crashed, spec, startTimeoutMs, stopPatienceMs, threeLevels } from './harness.js';
+
+void t.test('what needs nothing starts at once, the rest when what it needs is healthy', async (t) => {
+  const h = new Harness([...threeLevels, spec('containerd')]);
+  t.same(h.tick(), ['start etcd', 'start containerd']);
+  t.same(h.state('apiserver'), { kind: 'waiting', for: ['etcd'], cause: null });
+  t.same(h.executed('etcd'), [], 'an execution is no readiness');
+  t.same(h.fails('etcd', 'connection refused'), []);
+  t.match(h.state('etcd'), { kind: 'starting', lastProbe: 'connection refused' });
+  t.same(h.answers('etcd'), ['start apiserver']);
+  t.same(h.state('etcd'), { kind: 'healthy', sinceMs: h.nowMs, failing: null });
+  t.same(h.answers('apiserver'), ['start kubelet']);
+});
+
+void t.test('one with several needs waits for the last of them, and says for which', async (t) => {
+  const h = new Harness([spec('a'), spec('b'), spec('c', ['a', 'b'])]);
+  h.tick();
+  t.match(h.state('c'), { kind: 'waiting', for: ['a', 'b'] });
+  t.same(h.answers('b'), []);
+  t.match(h.state('c'), { kind: 'waiting', for: ['a'] });
+  t.same(h.answers('a'), ['start c']);
+});
+
+void t.test('the order of declaration is no order of starting', async (t) => {
+  const h = new Harness([...threeLevels].reverse());
+  t.same(h.tick(), ['start etcd']);
+  t.same(h.answers('etcd'), ['start apiserver']);
+});
+
+void t.test('a state that has not changed stays the same object', async (t) => {
+  const h = new Harness(threeLevels);
+  h.tick();
+  const waiting = h.state('kubelet');
+  h.fails('etcd');
+  const starting = h.state('etcd');
+  h.fails('etcd');
+  t.equal(h.state('etcd'), starting);
+  h.answers('etcd');
+  t.equal(h.state('kubelet'), waiting);
+  const healthy = h.state('etcd');
+  h.answers('etcd');
+  h.after(1_000);
+  t.equal(h.state('etcd'), healthy);
+});
+
+void t.test(
+  'the start timeout counts from the execution, and is over at its very last millisecond',
+  async (t) => {
+    const h = new Harness([spec('etcd')]);
+    h.tick();
+    t.equal(h.tree.nextWakeMs(), undefined);
+    t.same(h.after(10 * startTimeoutMs), [], 'what comes before a start has its own limits');
+    h.executed('etcd');
+    h.fails('etcd', 'no leader yet');
+    t.equal(h.tree.nextWakeMs(), h.nowMs + startTimeoutMs);
+    t.same(h.after(startTimeoutMs - 1), []);
+    t.same(h.after(1), ['terminate etcd']);
+    const cause = { kind: 'start-timeout', message: 'no leader yet' };
+    t.same(h.state('etcd'), { kind: 'stopping', killAtMs: h.nowMs + stopPatienceMs, killed: false, cause });
+    t.same(h.ends('etcd', { kind: 'killed', signal: 'SIGTERM' }), []);
+    t.same(
+      h.state('etcd'),
+      { kind: 'backoff', untilMs: h.nowMs + 250, cause },
+      'its signal is not the cause',
+    );
+  },
+);
+
+void t.test(
+  'what runs already is taken over, and nothing starts before all of it has been named',
+  async (t) => {
+    const h = new Harness([...threeLevels, spec('containerd')]);
+    t.same(h.handle({ kind: 'adopted', name: 'apiserver' }), []);
+    t.same(h.handle({ kind: 'adopted', name: 'etcd' }), []);
+    t.same(h.tick(), ['start containerd']);
+    t.match(h.state('etcd'), { kind: 'starting', executedMs: h.nowMs });
+    t.same(h.answers('apiserver'), ['start kubelet'], 'its own need may be late');
+    t.same(h.after(startTimeoutMs), ['terminate etcd'], 'it has to answer like anything else');
+  },
+);
+
+void t.test('a second notice of what runs changes nothing', async (t) => {
+  const h = new Harness(threeLevels);
+  h.bringUp('etcd');
+  const healthy = h.state('etcd');
+  h.handle({ kind: 'adopted', name: 'etcd' });
+  t.equal(h.state('etcd'), healthy);
+});
+
+void t.test('a node that is added starts with the next event', async (t) => {
+  const h = new Harness([spec('a')]);
+  h.bringUp('a');
+  h.tree.add(spec('b', ['a']));
+  h.tree.add(spec('c', ['b']));
+  t.same(h.tick(), ['start b']);
+  t.same(h.answers('b'), ['start c']);
+  t.same(h.tree.names, ['a', 'b', 'c']);
+});
+
+void t.test('what cannot be brought up is refused, and leaves the tree as it was', async (t) => {
+  const refused = (specs: readonly ReturnType<typeof spec>[]) => () => new Tree(specs, Math.random);
+  t.throws(refused([spec('a', ['b'])]), {
+    code: 'FAILED_PRECONDITION',
+    message: 'a needs b, which is not declared',
+  });
+  t.throws(refused([spec('a', ['a'])]), { message: 'needs form a circle: a → a' });
+  t.throws(refused([spec('x', ['a']), spec('a', ['b']), spec('b', ['c']), spec('c', ['a'])]), {
+    code: 'FAILED_PRECONDITION',
+    message: 'needs form a circle: a → b → c → a',
+  });
+  t.throws(refused([spec('a'), spec('a')]), { code: 'ALREADY_EXISTS' });
+
+  const h = new Harness([spec('a')]);
+  t.throws(() => h.tree.add(spec('a')), { code: 'ALREADY_EXISTS' });
+  t.throws(() => h.tree.add(spec('b', ['c'])), { code: 'FAILED_PRECONDITION' });
+  t.throws(() => h.tree.add(spec('b', ['b'])), { code: 'FAILED_PRECONDITION' });
+  t.same(h.tree.names, ['a']);
+  t.throws(() => h.state('b'), { code: 'NOT_FOUND', message: 'nothing is called b; there are a' });
+});
+
+void t.test('a diamond of needs is no circle, however deep', async (t) => {
+  const levels = 40;
+  const specs = [spec('0a'), spec('0b')];
+  for (let level = 1; level <= levels; level++) {
+    for (const side of ['a', 'b']) specs.push(spec(`${level}${side}`, [`${level - 1}a`, `${level - 1}b`]));
+  }
+  const h = new Harness(specs);
+  t.same(h.tick(), ['start 0a', 'start 0b']);
+});
+
+void t.test('an event of something at rest changes nothing', async (t) => {
+  const h = new Harness(threeLevels);
+  h.tick();
+  const waiting = h.state('kubelet');
+  t.same(h.answers('kubelet'), []);
+  t.same(h.executed('kubelet'), []);
+  t.same(h.ends('kubelet', crashed), []);
+  t.equal(h.state('kubelet'), waiting);
+});

@@ -198,7 +198,7 @@ export class Router {
   #hello(socket: Socket, body: Buffer): Peer | string {
     let hello: Hello;
     try {
-      hello = v.parse(Hello, decode(body, 0, body.length));
+      hello = v.parse(Hello, decode({ buffer: body, start: 0, end: body.length, owned: true }));
     } catch (error) {
       return `a malformed HELLO: ${messageOf(error)}`;
     }

@@ -3,7 +3,8 @@ import { sleep } from '../lib/time.js';
 import type { Connection } from './connection.js';
 import type { CallOptions, Client, Method, Service } from './contract.js';
 import { isRetryable } from './errors.js';
-import { type CallLimits, DEFAULT_DEADLINE_MS, type StreamCall, type Target } from './outgoing.js';
+import { type CallLimits, DEFAULT_DEADLINE_MS, type Target } from './outgoing.js';
+import type { StreamCall } from './outgoing-call.js';
 
 /** An idempotent call whose worker is away is sent again after this time, which then doubles up to the maximum. */
 const RETRY_MS = { first: 5, max: 200 } as const;

@@ -12,12 +12,13 @@ export const MIN_ROOM_BYTES = 4 * 1024;
 
 // Both ends need the same options: with records, one side's keys are the other side's numbers.
 const packr = new Packr({ useRecords: false });
-// A binary is copied: the buffer it comes in is read into again.
-const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
+const unpackr = new Unpackr({ useRecords: false });
+const copyingUnpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
 const EMPTY = Buffer.alloc(0);
 const scratch = Buffer.allocUnsafeSlow(MIN_ROOM_BYTES);
 
+/** What REUSE_BUFFER_MODE makes of pack()'s result. */
 interface Packed extends Buffer {
   readonly start: number;
   readonly end: number;
@@ -47,16 +48,32 @@ export function encode(value: unknown): Buffer {
 
 const range = { start: 0, end: 0 };
 
-/** The value in `buffer` from `start` to `end`; nothing of it refers to `buffer`. Throws on malformed input. */
-export function decode(buffer: Buffer, start: number, end: number): unknown {
+/** Where an encoded message lies. */
+export interface Encoded {
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Whether the buffer stays as it is, so that binaries can be views of it; else they are copied. */
+  readonly owned: boolean;
+}
+
+/** The value of a message; undefined for none. Throws on malformed input. */
+export function decode({ buffer, start, end, owned }: Encoded): unknown {
   if (start === end) return undefined;
   range.start = start;
   range.end = end;
-  return unpackr.unpack(buffer, range) as unknown;
+  return (owned ? unpackr : copyingUnpackr).unpack(buffer, range) as unknown;
 }
 
-/** The values that stand one after another in `buffer` from `start` to `end`. Throws on malformed input. */
-export function decodeAll(buffer: Buffer, start: number, end: number): unknown[] {
+/** The values that stand one after another in a message. Throws on malformed input. */
+export function decodeAll({ buffer, start, end, owned }: Encoded): unknown[] {
   if (start === end) return [];
-  return unpackr.unpackMultiple(buffer.subarray(start, end)) as unknown[];
+  return (owned ? unpackr : copyingUnpackr).unpackMultiple(buffer.subarray(start, end)) as unknown[];
+}
+
+/** What stands before the bytes of a binary in msgpack: `bin 32`. */
+export function binaryHeader(bytes: number): Buffer {
+  const header = Buffer.alloc(5, 0xc6);
+  header.writeUInt32BE(bytes, 1);
+  return header;
 }

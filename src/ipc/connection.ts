@@ -2,7 +2,7 @@ import { connect as connectSocket, type OnReadOpts, type Socket } from 'node:net
 import type { Logger } from 'pino';
 import * as v from 'valibot';
 import { HamletError, messageOf } from '../lib/errors.js';
-import { decode, encode } from './codec.js';
+import { decode } from './codec.js';
 import { deferred } from './deferred.js';
 import { fromWire, MeshError } from './errors.js';
 import { type Frame, FrameReader, FrameType, slotOf } from './frame.js';
@@ -17,7 +17,8 @@ export type MeshLog = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 /** How long the router may take to answer a HELLO. */
 const HANDSHAKE_MS = 10_000;
 
-const READ_BYTES = 64 * 1024;
+/** What is read from the socket at once: several chunks of a large answer. */
+const READ_BYTES = 256 * 1024;
 
 /** How much a socket holds before write() says "wait". */
 export const SOCKET_BUFFER_BYTES = 256 * 1024;
@@ -82,7 +83,7 @@ export class Connection {
   /** @internal Says hello and waits for the answer. */
   async handshake(secret: string, signal: AbortSignal): Promise<void> {
     const hello: Hello = { version: PROTOCOL_VERSION, name: this.name, secret };
-    this.outgoing.writer.frame(FrameType.HELLO, 0, 0, 0, encode(hello));
+    this.outgoing.writer.message(FrameType.HELLO, 0, 0, hello);
     const abort = () => {
       this.destroy(
         new HamletError('CANCELLED', `${this.name}: handshake given up`, { cause: signal.reason }),
@@ -155,7 +156,7 @@ export class Connection {
   #welcome(frame: Frame): void {
     if (frame.type === FrameType.ERROR) return this.destroy(fromWire(frame));
     if (frame.type !== FrameType.HELLO) throw new HamletError('INVALID_ARGUMENT', 'a frame before HELLO');
-    const welcome = v.parse(Welcome, decode(frame.buffer, frame.start, frame.end));
+    const welcome = v.parse(Welcome, decode(frame));
     this.#names = welcome.names;
     this.outgoing.welcome(welcome);
     this.incoming.welcome(welcome);

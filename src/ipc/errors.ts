@@ -42,7 +42,7 @@ function isCode(value: unknown): value is ErrorCode {
 export function fromWire(frame: Frame): HamletError {
   let body: unknown;
   try {
-    body = decode(frame.buffer, frame.start, frame.end);
+    body = decode(frame);
   } catch (cause) {
     return new HamletError('INTERNAL', 'an error that cannot be read', { cause });
   }

@@ -35,10 +35,8 @@ export const FrameType = {
 
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
-/** The body goes on in the next frame of this call. */
-export const FLAG_MORE = 1;
 /** An ERROR that the mesh made, not a handler: the peer is not there, is full, or was lost. */
-export const FLAG_MESH = 2;
+export const FLAG_MESH = 1;
 
 /** Byte offsets in the header. */
 export const Offset = {
@@ -47,7 +45,7 @@ export const Offset = {
   FLAGS: 5,
   SOURCE: 6,
   DESTINATION: 8,
-  RESERVED: 10,
+  REST: 10,
   CALL: 12,
 } as const;
 
@@ -69,10 +67,14 @@ export interface Frame {
   readonly flags: number;
   readonly source: number;
   readonly destination: number;
+  /** How many more frames the message has: it comes in chunks unless this is 0 at once. */
+  readonly rest: number;
   readonly call: number;
   readonly buffer: Buffer;
   readonly start: number;
   readonly end: number;
+  /** Whether the buffer is this frame's alone, and stays as it is. */
+  readonly owned: boolean;
 }
 
 /** Writes a header at `offset`. The source is left to the router. */
@@ -83,6 +85,7 @@ export function writeHeader(
   type: FrameType,
   flags: number,
   destination: number,
+  rest: number,
   call: number,
 ): void {
   target.writeUInt32BE(bodyBytes, offset);
@@ -90,7 +93,7 @@ export function writeHeader(
   target[offset + Offset.FLAGS] = flags;
   target.writeUInt16BE(0, offset + Offset.SOURCE);
   target.writeUInt16BE(destination, offset + Offset.DESTINATION);
-  target.writeUInt16BE(0, offset + Offset.RESERVED);
+  target.writeUInt16BE(rest, offset + Offset.REST);
   target.writeUInt32BE(call, offset + Offset.CALL);
 }
 
@@ -104,7 +107,7 @@ export function makeFrame(
   body: Uint8Array,
 ): Buffer {
   const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
-  writeHeader(frame, 0, body.length, type, flags, destination, call);
+  writeHeader(frame, 0, body.length, type, flags, destination, 0, call);
   frame.writeUInt16BE(source, Offset.SOURCE);
   frame.set(body, HEADER_BYTES);
   return frame;
@@ -131,10 +134,12 @@ export class FrameReader {
     flags: 0,
     source: 0,
     destination: 0,
+    rest: 0,
     call: 0,
     buffer: this.#head as Buffer,
     start: 0,
     end: 0,
+    owned: false,
   };
 
   /** Reads no further: what is left of the current chunk and what comes later is dropped. */
@@ -210,10 +215,12 @@ export class FrameReader {
     frame.flags = head[offset + Offset.FLAGS] ?? 0;
     frame.source = head.readUInt16BE(offset + Offset.SOURCE);
     frame.destination = head.readUInt16BE(offset + Offset.DESTINATION);
+    frame.rest = head.readUInt16BE(offset + Offset.REST);
     frame.call = head.readUInt32BE(offset + Offset.CALL);
     frame.buffer = buffer;
     frame.start = start;
     frame.end = end;
+    frame.owned = buffer !== head;
     sink(frame);
   }
 }

@@ -1,15 +1,15 @@
 import * as v from 'valibot';
 import { HamletError, isHamletError } from '../lib/errors.js';
+import { MAX_MESSAGE_BYTES } from './assembly.js';
 import { CallTable } from './call-table.js';
 import { decode, encode } from './codec.js';
 import type { MeshLog } from './connection.js';
 import type { CallContext, Method } from './contract.js';
 import { setDeadline } from './deadline.js';
 import { toWire } from './errors.js';
-import { CHUNK_BYTES, FLAG_MESH, FLAG_MORE, type Frame, FrameType, slotOf, WINDOW_BYTES } from './frame.js';
+import { CHUNK_BYTES, FLAG_MESH, type Frame, FrameType, slotOf, WINDOW_BYTES } from './frame.js';
 import type { Welcome } from './handshake.js';
-import { MAX_ANSWER_BYTES } from './outgoing.js';
-import type { SlabWriter } from './writer.js';
+import { type Large, sizeOf, sliceOf, type SlabWriter } from './writer.js';
 
 /** Past this many open calls of one source a new one is refused. */
 const MAX_CALLS_PER_SOURCE = 16_384;
@@ -77,7 +77,7 @@ class IncomingCall implements CallContext {
   }
 
   grant(bytes: number): void {
-    this.creditBytes += bytes;
+    this.creditBytes = Math.min(this.creditBytes + bytes, WINDOW_BYTES);
     if (this.creditBytes > 0) this.#wake?.();
   }
 
@@ -140,7 +140,7 @@ export class IncomingCalls {
     const { source, call: id } = frame;
     let request: [key: string, remainingMs: number, body: unknown];
     try {
-      request = parseRequest(decode(frame.buffer, frame.start, frame.end));
+      request = parseRequest(decode(frame));
     } catch (error) {
       return this.#refuse(
         source,
@@ -194,9 +194,9 @@ export class IncomingCalls {
   credit(frame: Frame): void {
     const call = this.#bySource.get(frame.source)?.get(frame.call);
     if (call === undefined) return;
-    const bytes = decode(frame.buffer, frame.start, frame.end);
+    const bytes = decode(frame);
     if (typeof bytes !== 'number' || !Number.isInteger(bytes) || bytes < 0) return;
-    call.grant(Math.min(bytes, WINDOW_BYTES));
+    call.grant(bytes);
   }
 
   /** The endpoint at `address` is gone: its calls are over. */
@@ -233,10 +233,12 @@ export class IncomingCalls {
     try {
       const large = this.#writer.message(FrameType.RESPONSE, call.address, call.id, response);
       if (large === undefined) return this.#remove(call);
-      checkSize(call, large);
       const calls = this.#callsOf(call.address);
       if (calls.get(call.id) === undefined) calls.add(call);
-      void this.#chunks(FrameType.RESPONSE, call, large).then(() => this.#remove(call));
+      this.#chunks(FrameType.RESPONSE, call, large).then(
+        () => this.#remove(call),
+        (error: unknown) => this.#fail(call, error),
+      );
     } catch (error) {
       this.#fail(call, error);
     }
@@ -253,7 +255,6 @@ export class IncomingCalls {
         if (typeof sent === 'number') {
           call.creditBytes -= sent;
         } else {
-          checkSize(call, sent);
           await this.#chunks(FrameType.ITEM, call, sent);
         }
         if (call.creditBytes <= 0) await call.credit();
@@ -272,15 +273,20 @@ export class IncomingCalls {
   }
 
   /** Sends a message in chunks, each when the caller has room for it. */
-  async #chunks(type: FrameType, call: IncomingCall, body: Buffer): Promise<void> {
-    for (let start = 0; start < body.length; start += CHUNK_BYTES) {
+  async #chunks(type: FrameType, call: IncomingCall, message: Large): Promise<void> {
+    const bytes = sizeOf(message);
+    if (bytes > MAX_MESSAGE_BYTES) {
+      throw new HamletError('RESOURCE_EXHAUSTED', `${call.key}: an answer of ${bytes} bytes is too large`);
+    }
+    for (let start = 0, rest = Math.ceil(bytes / CHUNK_BYTES); rest > 0; start += CHUNK_BYTES) {
       if (call.creditBytes <= 0) await call.credit();
-      await this.#writer.congestion();
+      const congestion = this.#writer.congestion();
+      if (congestion !== undefined) await congestion;
       if (call.over) return;
-      const chunk = body.subarray(start, start + CHUNK_BYTES);
-      const flags = start + CHUNK_BYTES < body.length ? FLAG_MORE : 0;
-      call.creditBytes -= chunk.length;
-      this.#writer.frame(type, flags, call.address, call.id, chunk);
+      rest -= 1;
+      const end = Math.min(bytes, start + CHUNK_BYTES);
+      call.creditBytes -= end - start;
+      this.#writer.frame(type, 0, call.address, call.id, sliceOf(message, start, end), rest);
     }
   }
 
@@ -295,7 +301,7 @@ export class IncomingCalls {
   }
 
   #refuse(address: number, id: number, error: unknown, flags = 0): void {
-    this.#writer.frame(FrameType.ERROR, flags, address, id, encode(toWire(error)));
+    this.#writer.frame(FrameType.ERROR, flags, address, id, [encode(toWire(error))]);
   }
 
   #refuseUnknown(address: number, id: number, key: string): void {
@@ -320,11 +326,6 @@ export class IncomingCalls {
     call.release();
     this.#bySource.get(call.address)?.delete(call);
   }
-}
-
-function checkSize(call: IncomingCall, body: Buffer): void {
-  if (body.length <= MAX_ANSWER_BYTES) return;
-  throw new HamletError('RESOURCE_EXHAUSTED', `${call.key}: an answer of ${body.length} bytes is too large`);
 }
 
 function parseRequest(body: unknown): [key: string, remainingMs: number, body: unknown] {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { encodeInto, MIN_ROOM_BYTES } from './codec.js';
+import { binaryHeader, encodeInto, MIN_ROOM_BYTES } from './codec.js';
 import { FrameType, HEADER_BYTES, Offset, SINGLE_BYTES, writeHeader } from './frame.js';
 
 const SLAB_BYTES = 256 * 1024;
@@ -12,7 +12,13 @@ const ITEM_FRAME_BYTES = 8 * 1024;
 /** With this much unsent the producers of streams and large answers wait. */
 const CONGESTED_BYTES = 512 * 1024;
 
-const NOTHING = Buffer.alloc(0);
+/** A binary above this size goes past msgpackr, which would copy it once more. */
+const BINARY_BYTES = 4 * 1024;
+
+/** The bytes of a message, in pieces. */
+export type Large = readonly Uint8Array[];
+
+const NOTHING: Large = [];
 
 /** Gathers frames in one slab and gives them to the socket together: every few frames, and when the tick ends. */
 export class SlabWriter {
@@ -58,21 +64,27 @@ export class SlabWriter {
    * Sends `value` in a frame; undefined as a frame without a body. Gives its bytes instead, and sends nothing,
    * if they are too many for one frame. Throws if the value has no msgpack form.
    */
-  message(type: FrameType, destination: number, call: number, value: unknown): Buffer | undefined {
+  message(type: FrameType, destination: number, call: number, value: unknown): Large | undefined {
     if (value === undefined) {
       this.frame(type, 0, destination, call);
+      return undefined;
+    }
+    if (value instanceof Uint8Array && value.length > BINARY_BYTES) {
+      const large = [binaryHeader(value.length), value];
+      if (value.length > SINGLE_BYTES) return large;
+      this.frame(type, 0, destination, call, large);
       return undefined;
     }
     const at = this.#room(HEADER_BYTES + MIN_ROOM_BYTES);
     const end = encodeInto(this.#slab, at + HEADER_BYTES, value);
     if (typeof end !== 'number') {
-      if (end.length > SINGLE_BYTES) return end;
-      this.frame(type, 0, destination, call, end);
+      if (end.length > SINGLE_BYTES) return [end];
+      this.frame(type, 0, destination, call, [end]);
       return undefined;
     }
     const bytes = end - at - HEADER_BYTES;
-    if (bytes > SINGLE_BYTES) return Buffer.from(this.#slab.subarray(at + HEADER_BYTES, end));
-    writeHeader(this.#slab, at, bytes, type, 0, destination, call);
+    if (bytes > SINGLE_BYTES) return [Buffer.from(this.#slab.subarray(at + HEADER_BYTES, end))];
+    writeHeader(this.#slab, at, bytes, type, 0, destination, 0, call);
     this.#end = end;
     this.#itemAt = -1;
     this.#count();
@@ -83,22 +95,22 @@ export class SlabWriter {
    * Sends an item of a stream: in the frame of the former one, if that was the last thing written. Gives its size,
    * or its bytes, unsent, if they are too many for one frame. Throws if the value has no msgpack form.
    */
-  item(destination: number, call: number, value: unknown): number | Buffer {
+  item(destination: number, call: number, value: unknown): number | Large {
     const at = this.#room(HEADER_BYTES + MIN_ROOM_BYTES);
     const joins = this.#itemAt >= 0 && this.#itemCall === call && this.#itemDestination === destination;
     const start = joins ? at : at + HEADER_BYTES;
     const end = encodeInto(this.#slab, start, value);
     if (typeof end !== 'number') {
-      if (end.length > SINGLE_BYTES) return end;
-      this.frame(FrameType.ITEM, 0, destination, call, end);
+      if (end.length > SINGLE_BYTES) return [end];
+      this.frame(FrameType.ITEM, 0, destination, call, [end]);
       return end.length;
     }
     const bytes = end - start;
-    if (bytes > SINGLE_BYTES) return Buffer.from(this.#slab.subarray(start, end));
+    if (bytes > SINGLE_BYTES) return [Buffer.from(this.#slab.subarray(start, end))];
     if (joins) {
       this.#slab.writeUInt32BE(end - this.#itemAt - HEADER_BYTES, this.#itemAt + Offset.LENGTH);
     } else {
-      writeHeader(this.#slab, at, bytes, FrameType.ITEM, 0, destination, call);
+      writeHeader(this.#slab, at, bytes, FrameType.ITEM, 0, destination, 0, call);
       this.#itemAt = at;
       this.#itemCall = call;
       this.#itemDestination = destination;
@@ -109,21 +121,27 @@ export class SlabWriter {
     return bytes;
   }
 
-  /** Sends a frame with a body that is encoded already. One that is very large must not change any more. */
-  frame(type: FrameType, flags: number, destination: number, call: number, body: Buffer = NOTHING): void {
-    const copies = body.length <= COPY_BYTES;
-    const at = this.#room(HEADER_BYTES + (copies ? body.length : 0));
-    writeHeader(this.#slab, at, body.length, type, flags, destination, call);
+  /**
+   * Sends a frame whose body is encoded already; `rest` frames more belong to the same message. Parts of a body
+   * that is very large must not change any more.
+   */
+  frame(type: FrameType, flags: number, destination: number, call: number, body = NOTHING, rest = 0): void {
+    const bytes = sizeOf(body);
+    const copies = bytes <= COPY_BYTES;
+    const at = this.#room(HEADER_BYTES + (copies ? bytes : 0));
+    writeHeader(this.#slab, at, bytes, type, flags, destination, rest, call);
     this.#end = at + HEADER_BYTES;
     this.#itemAt = -1;
-    if (copies) {
-      this.#slab.set(body, this.#end);
-      this.#end += body.length;
-      this.#count();
-    } else {
+    if (!copies) {
       this.flush();
-      this.#socket.write(body);
+      for (const part of body) this.#socket.write(part);
+      return;
     }
+    for (const part of body) {
+      this.#slab.set(part, this.#end);
+      this.#end += part.length;
+    }
+    this.#count();
   }
 
   /** Gives what was gathered to the socket. */
@@ -159,4 +177,22 @@ export class SlabWriter {
     }
     return this.#end;
   }
+}
+
+/** How many bytes the pieces are together. */
+export function sizeOf(parts: Large): number {
+  let bytes = 0;
+  for (const part of parts) bytes += part.length;
+  return bytes;
+}
+
+/** The pieces of a message from `start` to `end`. */
+export function sliceOf(parts: Large, start: number, end: number): Large {
+  const slices: Uint8Array[] = [];
+  let at = 0;
+  for (const part of parts) {
+    if (at < end && at + part.length > start) slices.push(part.subarray(Math.max(0, start - at), end - at));
+    at += part.length;
+  }
+  return slices;
 }

@@ -11,6 +11,9 @@ import { hostHandlers } from '../../src/host/service.js';
 import { host } from '../../src/ipc/services/host.js';
 import { DebugNode } from './debug-fixture.js';
 
+// A dozen programs one after the other: a busy machine takes a while for that.
+t.setTimeout(120_000);
+
 const dbgFile = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const logsWorker = new URL('../../src/workers/logs/main.js', import.meta.url);
 

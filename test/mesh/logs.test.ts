@@ -14,9 +14,14 @@ const shell = (script: string): readonly [string, ...string[]] => ['sh', '-c', s
 /** The process's state as in proc(5): R, S, T, … */
 const stateOf = (child: ChildProcess) => /\) (\w)/.exec(readFileSync(`/proc/${child.pid}/stat`, 'utf8'))?.[1];
 
+async function written(node: LogNode): Promise<number> {
+  const { rings } = await node.logs.stats({});
+  return rings.reduce((sum, ring) => sum + ring.written, 0);
+}
+
 async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
   const probe = async () => ((await isSo()) ? true : undefined);
-  await poll(probe, { everyMs: 5, timeoutMs: 10_000, what });
+  await poll(probe, { everyMs: 2, timeoutMs: 20_000, what });
 }
 
 const numbers = (from: number, to: number) =>
@@ -107,10 +112,13 @@ void t.test(
     const exits = Promise.all(writers.map((child) => once(child, 'exit')));
     const before = descriptors();
     let deaths = 0;
-    for (let isDone = false; !isDone; deaths += 1) {
+    const isDone = () => writers.every((child) => child.exitCode !== null);
+    for (; !isDone(); deaths += 1) {
       await node.killReader();
       await node.startReader();
-      isDone = writers.every((child) => child.exitCode !== null);
+      const before = await written(node);
+      const some = Math.random() * 20_000;
+      await until('some lines', async () => isDone() || (await written(node)) > before + some);
     }
     await exits;
     for (const name of components) t.ok(await node.pipes.endRun(name));
@@ -136,11 +144,25 @@ void t.test('without a reader a component waits, and fails in nothing', async (t
   // 64 KiB are in the pipe, and seq sleeps.
   await until('seq sleeps', () => stateOf(child) === 'S');
   t.equal(child.exitCode, null);
-  t.notOk(await node.pipes.endRun('etcd', 20), 'says that nobody drains it');
   await node.startReader();
   t.same(await exit, [0, null]);
   t.ok(await node.pipes.endRun('etcd'));
   t.same(await node.text('etcd'), numbers(1, 100_000));
+});
+
+void t.test('a run that ends without a reader does not tear the next one', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await node.killReader();
+  await once(node.spawn('etcd', 1, shell('echo one; printf t')), 'exit');
+  t.notOk(await node.pipes.endRun('etcd', 20), 'nobody drains it');
+  const child = node.spawn('etcd', 2, shell('printf wo; kill -STOP $$; echo !'));
+  await until('the stop', () => stateOf(child) === 'T');
+  await node.startReader();
+  await until('the first line', async () => (await node.text('etcd')).length === 1);
+  child.kill('SIGCONT');
+  await once(child, 'exit');
+  t.ok(await node.pipes.endRun('etcd'));
+  t.same(await node.text('etcd'), ['one', 'two!']);
 });
 
 void t.test('a component outlives Hamlet, and what it wrote meanwhile is read by the next run', async (t) => {

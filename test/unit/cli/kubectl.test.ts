@@ -16,6 +16,9 @@ import { HamletError } from '../../../src/lib/errors.js';
 import { poll } from '../../../src/lib/time.js';
 import { dbg, dbgFile, ended, environment, serveDebugApi, startDbg } from './fixture.js';
 
+// Each test starts programs; a busy machine takes a while for that.
+t.setTimeout(120_000);
+
 /** A node whose "kubectl" is a shell that runs `script` with dbg's arguments as its own. */
 async function nodeWith(t: Test, script: string): Promise<string> {
   return serveDebugApi(t, {
@@ -140,7 +143,7 @@ void t.test('on a terminal Ctrl-C reaches kubectl once, by the terminal', async 
   const count = () => (existsSync(seen) ? readFileSync(seen, 'utf8').length / 'INT\n'.length : 0);
   for (let press = 1; press <= presses; press++) {
     terminal.stdin.write('\x03');
-    await poll(() => count() >= press || undefined, { everyMs: 10, timeoutMs: 5_000, what: 'Ctrl-C' });
+    await poll(() => count() >= press || undefined, { everyMs: 10, timeoutMs: 20_000, what: 'Ctrl-C' });
   }
   process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM');
   t.equal((await end).code, 6);

@@ -8,7 +8,7 @@ const layers = {
   platform: ['lib'],
   ipc: ['lib'],
   jobs: ['lib'],
-  gen: [],
+  gen: ['lib'],
   cli: ['gen', 'lib'],
   provision: ['platform', 'lib'],
   host: ['ipc', 'supervision', 'platform', 'lib'],

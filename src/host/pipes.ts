@@ -58,8 +58,6 @@ export class Pipes {
   readonly #pipes: readonly Pipe[];
   readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
   readonly #wake = new SharedArrayBuffer(4);
-  /** Descriptors that the last logs worker was started with. */
-  #leased: { readonly fd: number; readonly words: Int32Array }[] = [];
 
   private constructor(pipes: readonly Pipe[], rings: readonly { name: string; memory: RingMemory }[]) {
     this.#pipes = pipes;
@@ -98,20 +96,9 @@ export class Pipes {
     return new Pipes(pipes, rings);
   }
 
-  /**
-   * What the logs worker is to be started with, anew for each start and only after the one before is gone.
-   *
-   * Its descriptors are opened here: a worker thread closes at its end every descriptor that it has opened through
-   * `fs` itself, also those that a socket has closed long before, and then hits whatever has the number by now.
-   */
+  /** What the logs worker is to be started with. */
   workerData(): LogMemory {
-    this.#closeLeft();
-    const pipes = this.#pipes.map((pipe) => {
-      const fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
-      Atomics.store(pipe.words, pipeWord.taken, 0);
-      this.#leased.push({ fd, words: pipe.words });
-      return { name: pipe.name, source: pipe.source, fd, memory: pipe.memory };
-    });
+    const pipes = this.#pipes.map(({ name, source, path, memory }) => ({ name, source, path, memory }));
     return { rings: this.#rings, pipes, wake: this.#wake };
   }
 
@@ -159,11 +146,14 @@ export class Pipes {
   /**
    * Waits until all that the ended run of `name` wrote is in its ring, its last line too if that has no newline.
    * Call it after the exit and before the next `openOutput`. False when the logs worker did not get to it in time
-   * (it is dead and does not come back): then the next run's first lines may swallow the last of this one's.
+   * (it is dead and does not come back): then the last lines may pass for the next run's.
    */
   async endRun(name: string, timeoutMs = drainTimeoutMs): Promise<boolean> {
     const pipes = this.#pipesOf(name);
-    for (const pipe of pipes) Atomics.add(pipe.words, pipeWord.ended, 1);
+    for (const { words } of pipes) {
+      Atomics.store(words, pipeWord.endedRun, Atomics.load(words, pipeWord.run));
+      Atomics.add(words, pipeWord.ended, 1);
+    }
     const wake = new Int32Array(this.#wake);
     Atomics.add(wake, 0, 1);
     Atomics.notify(wake, 0);
@@ -173,7 +163,6 @@ export class Pipes {
 
   /** Closes what is open. The pipes stay where they are, for the components that go on running. */
   close(): void {
-    this.#closeLeft();
     for (const pipe of this.#pipes) closeSync(pipe.fd);
   }
 
@@ -181,14 +170,6 @@ export class Pipes {
     const pipes = this.#pipes.filter((pipe) => pipe.name === name);
     if (pipes.length === 0) throw new HamletError('NOT_FOUND', `${name} has no log`);
     return pipes;
-  }
-
-  /** A worker that died early has left descriptors that nobody else will close. */
-  #closeLeft(): void {
-    for (const { fd, words } of this.#leased) {
-      if (Atomics.load(words, pipeWord.taken) === 0) closeSync(fd);
-    }
-    this.#leased = [];
   }
 }
 

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { PipeWriter } from './pipe-writer.js';
 
-export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
+export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 /** A message, or fields and a message; an Error goes into the field `err`. */
 export interface LogMethod {

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { isHamletError } from '../../src/lib/errors.js';
 import { defaultRingLimits } from '../../src/lib/ring/memory.js';
@@ -13,11 +14,6 @@ const manyLines = { ...defaultRingLimits, maxLines: 400_000, maxBytes: 64 * 1024
 const shell = (script: string): readonly [string, ...string[]] => ['sh', '-c', script];
 /** The process's state as in proc(5): R, S, T, … */
 const stateOf = (child: ChildProcess) => /\) (\w)/.exec(readFileSync(`/proc/${child.pid}/stat`, 'utf8'))?.[1];
-
-async function written(node: LogNode): Promise<number> {
-  const { rings } = await node.logs.stats({});
-  return rings.reduce((sum, ring) => sum + ring.written, 0);
-}
 
 async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
   const probe = async () => ((await isSo()) ? true : undefined);
@@ -104,7 +100,7 @@ void t.test(
     const components = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'];
     await using node = await LogNode.start({ components, limits: manyLines });
     const descriptors = () => readdirSync('/proc/self/fd').length;
-    const count = 120_000;
+    const count = 80_000;
     const writers = components.map((name, i) =>
       // Half of them write line by line, half in blocks.
       node.spawn(name, 1, i % 2 === 0 ? shell(`seq ${count} >&2`) : ['stdbuf', '-oL', 'seq', String(count)]),
@@ -116,9 +112,7 @@ void t.test(
     for (; !isDone(); deaths += 1) {
       await node.killReader();
       await node.startReader();
-      const before = await written(node);
-      const some = Math.random() * 20_000;
-      await until('some lines', async () => isDone() || (await written(node)) > before + some);
+      await delay(Math.random() * 20);
     }
     await exits;
     for (const name of components) t.ok(await node.pipes.endRun(name));

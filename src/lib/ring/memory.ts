@@ -44,8 +44,7 @@ export interface PipeMemory {
 export interface LogPipe {
   readonly name: string;
   readonly source: 'stdout' | 'stderr';
-  /** Non-blocking, for reading; belongs to the logs worker as soon as it has started. */
-  readonly fd: number;
+  readonly path: string;
   readonly memory: PipeMemory;
 }
 
@@ -65,8 +64,8 @@ export const pipeWord = {
   ended: 1,
   /** How many of them the logs worker has drained the pipe for. */
   drained: 2,
-  /** Not 0 once the logs worker has taken its descriptor. */
-  taken: 3,
+  /** The run that ended last. */
+  endedRun: 3,
 } as const;
 
 /** Words of the ring's control block, a Float64Array: sequence numbers need more than 32 bits. */

@@ -6,10 +6,7 @@ import { logHandlers } from './handlers.js';
 import { LogStore } from './store.js';
 
 await runWorker<LogMemory>('logs', ({ data }) => {
-  const store = new LogStore(data, (error) => {
-    // No pipe can be read any more in this thread; the next one goes on where it was.
-    throw error;
-  });
+  const store = new LogStore(data);
   return {
     services: [implement(logs, logHandlers(store))],
     stop: () => store.close(),

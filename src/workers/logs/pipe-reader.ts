@@ -1,46 +1,49 @@
-import { readSync } from 'node:fs';
-import { Socket, type ConnectOpts, type SocketConstructorOpts } from 'node:net';
+import { closeSync, constants, openSync, readSync, watch, type FSWatcher } from 'node:fs';
 import { errnoOf } from '../../lib/errors.js';
 import { LineSplitter } from '../../lib/line-splitter.js';
 import { pipeWord, type LogPipe } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
 
 /** After so many bytes of one pipe the others and the mesh have their turn. */
-const maxBytesPerTurn = 256 * 1024;
+const maxBytesPerTurn = 128 * 1024;
 
 /** A writer that outlives its run could otherwise hold up the end of the run for good. */
 const maxBytesAtEnd = 1024 * 1024;
 
-/** Tells the reader's owner what it cannot handle itself: an error of the descriptor. */
-export type OnError = (error: Error) => void;
+/** A pipe is loud while so many bytes come within a window: 6.5 MB a second. */
+const loudBytes = 65_536;
+const windowMs = 10;
+
+/** A loud pipe that was found empty so often in a row is looked at again a millisecond later only. */
+const maxEmptyTurns = 4;
+
+/** How often a pipe is looked at that cannot be watched, because the machine has no inotify watch left. */
+const pollMs = 20;
 
 /**
- * Reads one pipe into its ring. The event loop says when there is something to read, and has then already read it
- * into the landing; from there on readSync goes on, until the pipe is empty or the turn is over. Reading through the
- * event loop alone costs a wake-up for each few lines, and polling would cost an idle node its idleness.
+ * Reads one pipe into its ring, with readSync into shared memory and nothing else: the event loop's own reads would
+ * go on for a moment in a thread that is being ended, and what they take from the pipe then is lost.
+ *
+ * inotify says when a quiet pipe has something, which costs nothing while it has not. For a loud one that would cost
+ * its writer a part of each write, so it is not watched but read turn by turn, until it is quiet again.
  */
 export class PipeReader {
   readonly #pipe: LogPipe;
+  readonly #fd: number;
   readonly #words: Int32Array;
   readonly #splitter: LineSplitter;
-  readonly #socket: Socket;
-  #isClosed = false;
+  #state: 'closed' | 'loud' | 'polled' | FSWatcher = 'closed';
+  #windowStartMs = 0;
+  #windowBytes = 0;
+  #emptyTurns = 0;
+  #isScheduled = false;
 
-  /** Takes over the pipe's descriptor. `start` has to follow. */
-  constructor(pipe: LogPipe, ring: Ring, onError: OnError) {
+  /** Opens the pipe. `redo` and `start` have to follow. */
+  constructor(pipe: LogPipe, ring: Ring) {
     this.#pipe = pipe;
+    this.#fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#words = new Int32Array(pipe.memory.words);
     this.#splitter = new LineSplitter({ memory: pipe.memory, ring, source: pipe.source });
-    Atomics.store(this.#words, pipeWord.taken, 1);
-    const options: SocketConstructorOpts & ConnectOpts = {
-      fd: pipe.fd,
-      readable: true,
-      writable: false,
-      onread: { buffer: this.#splitter.landing, callback: (length) => this.#onReadable(length) },
-    };
-    this.#socket = new Socket(options);
-    this.#socket.pause();
-    this.#socket.on('error', onError);
   }
 
   /** First step of a start: applies what a predecessor has written down, for all pipes before any of them is read. */
@@ -51,60 +54,106 @@ export class PipeReader {
   /** Finishes what a predecessor had begun, and reads from now on. */
   start(): void {
     this.#splitter.recover(this.#run);
-    this.endRuns();
-    this.#socket.resume();
+    this.#becomeQuiet();
   }
 
   /** Drains the pipe for each run that has ended since, and says so to the main thread. */
   endRuns(): void {
     const ended = Atomics.load(this.#words, pipeWord.ended);
-    if (this.#isClosed || ended === Atomics.load(this.#words, pipeWord.drained)) return;
+    if (this.#state === 'closed' || ended === Atomics.load(this.#words, pipeWord.drained)) return;
     this.#drain(maxBytesAtEnd);
-    this.#splitter.flush(this.#run);
+    // Unless another run has begun already, which nobody waited with: then a line may go on.
+    if (this.#run === Atomics.load(this.#words, pipeWord.endedRun)) this.#splitter.flush(this.#run);
     Atomics.store(this.#words, pipeWord.drained, ended);
     Atomics.notify(this.#words, pipeWord.drained);
   }
 
-  /** Stops reading and closes the descriptor. */
+  /** Stops reading and closes the pipe. */
   close(): void {
-    this.#isClosed = true;
-    this.#socket.destroy();
+    if (this.#state === 'closed') return;
+    this.#unwatch();
+    this.#state = 'closed';
+    closeSync(this.#fd);
   }
 
   get #run(): number {
     return Atomics.load(this.#words, pipeWord.run);
   }
 
-  /** False stops the socket until the next turn. */
-  #onReadable(length: number): boolean {
-    this.#splitter.received(length, this.#run);
-    if (this.#drain(maxBytesPerTurn)) return true;
-    setImmediate(() => this.#nextTurn());
-    return false;
-  }
-
-  #nextTurn(): void {
-    if (this.#isClosed) return;
-    if (this.#drain(maxBytesPerTurn)) this.#socket.resume();
-    else setImmediate(() => this.#nextTurn());
-  }
-
-  /** Reads until the pipe is empty, then true, or about `maxBytes` have come. */
-  #drain(maxBytes: number): boolean {
-    const { landing } = this.#splitter;
-    for (let bytes = 0; bytes < maxBytes;) {
-      const length = this.#read(landing);
-      if (length === 0) return true;
-      this.#splitter.received(length, this.#run);
-      bytes += length;
+  #turn(): void {
+    if (this.#state === 'closed') return;
+    const bytes = this.#drain(maxBytesPerTurn);
+    const nowMs = performance.now();
+    const isOver = nowMs - this.#windowStartMs >= windowMs;
+    this.#windowBytes += bytes;
+    const isLoud = this.#windowBytes >= loudBytes;
+    if (isOver) {
+      this.#windowStartMs = nowMs;
+      this.#windowBytes = 0;
     }
-    return false;
+    if (this.#state !== 'loud') {
+      if (isLoud) this.#becomeLoud();
+      else if (this.#state === 'polled') this.#turnAfter(pollMs);
+    } else if (isOver && !isLoud) {
+      this.#becomeQuiet();
+    } else {
+      this.#emptyTurns = bytes === 0 ? this.#emptyTurns + 1 : 0;
+      this.#turnAfter(this.#emptyTurns > maxEmptyTurns ? 1 : 0);
+    }
+  }
+
+  #turnAfter(ms: number): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    const turn = () => {
+      this.#isScheduled = false;
+      this.#turn();
+    };
+    if (ms === 0) setImmediate(turn);
+    else setTimeout(turn, ms);
+  }
+
+  #becomeLoud(): void {
+    this.#unwatch();
+    this.#state = 'loud';
+    this.#turnAfter(0);
+  }
+
+  #becomeQuiet(): void {
+    try {
+      const watcher = watch(this.#pipe.path, () => {
+        if (this.#state === watcher) this.#turn();
+      });
+      this.#state = watcher;
+    } catch (error) {
+      if (!['EMFILE', 'ENOSPC'].includes(errnoOf(error) ?? '')) throw error;
+      this.#state = 'polled';
+    }
+    // What has come before the watch does not wake it.
+    this.#turnAfter(0);
+  }
+
+  #unwatch(): void {
+    if (typeof this.#state !== 'string') this.#state.close();
+  }
+
+  /** Reads until the pipe is empty or about `maxBytes` have come; gives how many. */
+  #drain(maxBytes: number): number {
+    const { landing } = this.#splitter;
+    let bytes = 0;
+    while (bytes < maxBytes) {
+      const length = this.#read(landing);
+      if (length > 0) this.#splitter.received(length, this.#run);
+      bytes += length;
+      if (length < landing.length) break;
+    }
+    return bytes;
   }
 
   /** 0 when nothing is there. An end of file cannot be: the main thread has the pipe open for writing. */
   #read(landing: Buffer): number {
     try {
-      return readSync(this.#pipe.fd, landing, 0, landing.length, null);
+      return readSync(this.#fd, landing, 0, landing.length, null);
     } catch (error) {
       if (errnoOf(error) === 'EAGAIN') return 0;
       throw error;

@@ -1,7 +1,7 @@
 import { HamletError } from '../../lib/errors.js';
 import type { LogMemory } from '../../lib/ring/memory.js';
 import { Ring } from '../../lib/ring/ring.js';
-import { PipeReader, type OnError } from './pipe-reader.js';
+import { PipeReader } from './pipe-reader.js';
 
 /** All rings of the node and the readers that fill them. */
 export class LogStore {
@@ -11,18 +11,18 @@ export class LogStore {
   #isClosed = false;
 
   /** Takes up the memory as the worker before has left it, and starts to read. */
-  constructor(memory: LogMemory, onError: OnError) {
+  constructor(memory: LogMemory) {
     const rings = new Map(memory.rings.map((ring) => [ring.name, new Ring(ring.memory)]));
     this.#rings = rings;
     this.#readers = memory.pipes.map((pipe) => {
       const ring = rings.get(pipe.name);
       if (ring === undefined) throw new HamletError('INTERNAL', `the pipe of ${pipe.name} has no ring`);
-      return new PipeReader(pipe, ring, onError);
+      return new PipeReader(pipe, ring);
     });
     this.#wake = new Int32Array(memory.wake);
     for (const reader of this.#readers) reader.redo();
     for (const reader of this.#readers) reader.start();
-    this.#watchRuns().catch(onError);
+    void this.#watchRuns();
   }
 
   get rings(): ReadonlyMap<string, Ring> {

@@ -147,6 +147,15 @@ export class TestCluster implements AsyncDisposable {
     await once(child, 'exit');
   }
 
+  /** Leaves the API server's connections open, and nothing on them answered. */
+  pauseApiserver(): void {
+    this.#apiserver?.kill('SIGSTOP');
+  }
+
+  resumeApiserver(): void {
+    this.#apiserver?.kill('SIGCONT');
+  }
+
   /** kubectl with the administrator's rights; gives what it prints, or throws with it. */
   async kubectl(args: readonly string[], input = ''): Promise<string> {
     const [program, ...first] = this.#command('kubectl');

@@ -8,6 +8,7 @@ import { ConditionBoard } from '../../src/host/conditions.js';
 import { Router } from '../../src/host/router.js';
 import { startThread, type Thread } from '../../src/host/threads.js';
 import { connect, type Connection } from '../../src/ipc/connection.js';
+import type { Handlers, Service } from '../../src/ipc/contract.js';
 import { serve } from '../../src/ipc/server.js';
 import { certs, type CredentialFile } from '../../src/ipc/services/certs.js';
 import { host, type Condition } from '../../src/ipc/services/host.js';
@@ -26,6 +27,11 @@ const endpoints = [
 const notHere = (): never => {
   throw new HamletError('UNIMPLEMENTED', 'not part of this test');
 };
+
+/** What a test does not serve. */
+function rest<S extends Service>(service: S): Handlers<S> {
+  return Object.fromEntries(Object.keys(service.methods).map((name) => [name, notHere])) as unknown as Handlers<S>;
+}
 
 const kubelet = { name: 'kube.kubelet', pid: 1, startTicks: 0, run: 1, startedAtMs: 0, digest: '' };
 
@@ -53,29 +59,25 @@ export class TestReconciler implements AsyncDisposable {
     const [main, certificates] = parts.connections;
     if (main === undefined || certificates === undefined) throw new Error('two connections are needed');
     serve(main, host, {
+      ...rest(host),
       conditions: (_request, { signal }) => this.board.watch(signal),
       condition: ({ name }) => this.board.get(name),
       setConditions: ({ conditions }) => {
         for (const condition of conditions) this.board.set(condition, Date.now());
         return {};
       },
-      spawn: notHere,
-      signal: notHere,
-      run: notHere,
       // The test plays the kubelet itself: by the table it has been running all along.
       async *children(_request, { signal }) {
         yield { children: [{ ...kubelet, exit: null }], snapshot: true };
         await once(signal, 'abort');
       },
-      kubectl: notHere,
     });
     serve(certificates, certs, {
+      ...rest(certs),
       credentials: async () => {
         this.credentialRequests += 1;
         return { files: await parts.credentials() };
       },
-      debugKubeconfig: notHere,
-      authorities: notHere,
     });
     this.#logFd = openSync(this.#logFile, 'a');
     this.#thread = startThread({
@@ -132,7 +134,7 @@ export class TestReconciler implements AsyncDisposable {
           const condition = this.board.get(name);
           return isWanted(condition) ? condition : undefined;
         },
-        { everyMs: 2, timeoutMs: 20_000, what: `${name} ${status} ${reason ?? ''}` },
+        { everyMs: 2, timeoutMs: 30_000, what: `${name} ${status} ${reason ?? ''}` },
       );
     } catch (error) {
       throw new Error(
@@ -152,7 +154,7 @@ export class TestReconciler implements AsyncDisposable {
     try {
       await poll(async () => (pattern.test(await this.log()) ? true : undefined), {
         everyMs: 10,
-        timeoutMs: 20_000,
+        timeoutMs: 30_000,
         what: `${String(pattern)} in the log`,
       });
     } catch (error) {

@@ -8,22 +8,17 @@ import { decode, encode } from '../ipc/codec.js';
 import { type MeshLog, SOCKET_BUFFER_BYTES } from '../ipc/connection.js';
 import { toWire } from '../ipc/errors.js';
 import { FLAG_MESH, FrameType, HEADER_BYTES, makeFrame, Offset, ROUTER_SLOT, slotOf } from '../ipc/frame.js';
-import { Hello, PROTOCOL_VERSION, type Welcome } from '../ipc/handshake.js';
-import { Splitter } from './splitter.js';
+import { Hello, type Welcome } from '../ipc/handshake.js';
+import { type Endpoint, type Place, planPlaces } from './endpoints.js';
 import { Outbox } from './outbox.js';
+import { Splitter } from './splitter.js';
 
 /** A connection that has not said HELLO within this time is closed. */
 const HELLO_MS = 10_000;
 /** A HELLO is small; before it, nobody gets to have more buffered. */
 const MAX_HELLO_BYTES = 4 * 1024;
-const MAX_SLOTS = 256;
 
-/** Who is on the mesh, what it serves and what it may call. */
-export interface Endpoint {
-  readonly name: string;
-  readonly serves?: readonly { readonly name: string }[];
-  readonly calls?: readonly { readonly name: string }[];
-}
+export type { Endpoint };
 
 export interface RouterOptions {
   /** The path of the socket. Its folder is made if it is missing, and closed to everybody else. */
@@ -33,14 +28,7 @@ export interface RouterOptions {
 }
 
 /** A declared endpoint, connected or not. */
-interface Seat {
-  readonly name: string;
-  readonly slot: number;
-  readonly welcome: Omit<Welcome, 'address'>;
-  /** By slot: whether this endpoint calls a service there. */
-  readonly mayCall: readonly boolean[];
-  /** By slot: whether frames that are no requests may go there: a call leads from one to the other. */
-  readonly mayReach: readonly boolean[];
+interface Seat extends Place {
   secret: Buffer | undefined;
   generation: number;
   peer: Peer | undefined;
@@ -69,7 +57,8 @@ export class Router {
   readonly path: string;
   readonly #log: MeshLog;
   readonly #server: Server;
-  readonly #seats: readonly (Seat | undefined)[];
+  /** By slot. */
+  readonly #seats: (Seat | undefined)[] = [];
   readonly #byName = new Map<string, Seat>();
   readonly #sockets = new Set<Socket>();
 
@@ -77,8 +66,11 @@ export class Router {
     this.path = options.path;
     this.#log = options.log;
     this.#server = server;
-    this.#seats = makeSeats(options.endpoints);
-    for (const seat of this.#seats) if (seat !== undefined) this.#byName.set(seat.name, seat);
+    for (const place of planPlaces(options.endpoints)) {
+      const seat = { ...place, secret: undefined, generation: 0, peer: undefined };
+      this.#seats[place.slot] = seat;
+      this.#byName.set(place.name, seat);
+    }
     server.on('connection', (socket) => this.#accept(socket));
   }
 
@@ -296,59 +288,4 @@ export class Router {
       this.#reset(other.peer, peer.address, 'UNAVAILABLE', `${peer.seat.name} is gone`);
     }
   }
-}
-
-function makeSeats(endpoints: readonly Endpoint[]): (Seat | undefined)[] {
-  if (endpoints.length >= MAX_SLOTS) throw new HamletError('INVALID_ARGUMENT', 'too many endpoints');
-  const names = ['router', ...endpoints.map(({ name }) => name)];
-  const duplicate = names.find((name, index) => names.indexOf(name) !== index);
-  if (duplicate !== undefined)
-    throw new HamletError('INVALID_ARGUMENT', `two endpoints are called ${duplicate}`);
-
-  const slots = new Map<string, number>();
-  for (const [index, { serves = [] }] of endpoints.entries()) {
-    for (const { name } of serves) {
-      if (slots.has(name)) throw new HamletError('INVALID_ARGUMENT', `two endpoints serve ${name}`);
-      slots.set(name, index + 1);
-    }
-  }
-  const calls = endpoints.map(({ name, calls: called = [] }) =>
-    called.map((service) => {
-      const slot = slots.get(service.name);
-      if (slot === undefined)
-        throw new HamletError('INVALID_ARGUMENT', `${name} calls ${service.name}, served by nobody`);
-      return [service.name, slot] as const;
-    }),
-  );
-  const mayCall = [
-    [],
-    ...calls.map((routes) => names.map((_, slot) => routes.some(([, to]) => to === slot))),
-  ];
-  return names.map((name, slot) => {
-    if (slot === ROUTER_SLOT) return undefined;
-    const callers = (endpoints[slot - 1]?.serves ?? []).map(
-      (service) =>
-        [
-          service.name,
-          calls.flatMap((routes, index) =>
-            routes.some(([called]) => called === service.name) ? [index + 1] : [],
-          ),
-        ] as const,
-    );
-    return {
-      name,
-      slot,
-      welcome: {
-        version: PROTOCOL_VERSION,
-        names,
-        routes: Object.fromEntries(calls[slot - 1] ?? []),
-        callers: Object.fromEntries(callers),
-      },
-      mayCall: mayCall[slot] ?? [],
-      mayReach: names.map((_, other) => mayCall[slot]?.[other] === true || mayCall[other]?.[slot] === true),
-      secret: undefined,
-      generation: 0,
-      peer: undefined,
-    };
-  });
 }

@@ -1,91 +1,136 @@
-import { HamletError } from '../lib/errors.js';
 import { sleep } from '../lib/time.js';
 import type { Connection } from './connection.js';
 import type { CallOptions, Client, Method, Service } from './contract.js';
 import { isRetryable } from './errors.js';
-import { type CallLimits, DEFAULT_DEADLINE_MS, type Target } from './outgoing.js';
+import { type CallLimits, DEFAULT_DEADLINE_MS, givenUp, type Target } from './outgoing.js';
 import type { StreamCall } from './outgoing-call.js';
 
 /** An idempotent call whose worker is away is sent again after this time, which then doubles up to the maximum. */
 const RETRY_MS = { first: 5, max: 200 } as const;
 
+const NEVER = new AbortController().signal;
+
 /**
  * The caller's side of a service. Every call ends with a result or a HamletError; streams start when they are
  * iterated, and each iteration is a call of its own.
+ * A call to a worker that is not there, or dies, is UNAVAILABLE at once. If its method is idempotent it is sent
+ * again until its deadline: a unary call always, a stream as long as it has not brought an item.
  */
 export function client<S extends Service>(connection: Connection, contract: S): Client<S> {
   const callers: Record<string, (request: unknown, options?: CallOptions) => unknown> = {};
   for (const [name, method] of Object.entries(contract.methods)) {
     const target: Target = { service: contract.name, key: `${contract.name}.${name}` };
-    callers[name] =
-      method.kind === 'unary'
-        ? unaryCaller(connection, target, method)
-        : streamCaller(connection, target, method);
+    const make = method.kind === 'unary' ? unaryCaller : streamCaller;
+    callers[name] = make(connection, target, method);
   }
   return callers as Client<S>;
 }
 
-function unaryCaller(connection: Connection, target: Target, method: Method) {
+function unaryCaller({ outgoing }: Connection, target: Target, method: Method) {
   const defaultMs = method.deadlineMs ?? DEFAULT_DEADLINE_MS;
-  const call = (request: unknown, limits: CallLimits) => connection.outgoing.unary(target, request, limits);
   return (request: unknown, options?: CallOptions): Promise<unknown> => {
     const limits = { deadlineMs: options?.deadlineMs ?? defaultMs, signal: options?.signal };
-    return method.idempotent === true ? retrying(call, request, limits) : call(request, limits);
+    if (method.idempotent !== true) return outgoing.unary(target, request, limits);
+    return retrying(target, limits, (remaining) => outgoing.unary(target, request, remaining));
   };
 }
 
-/** Sends the request again for as long as the mesh says UNAVAILABLE and there is time. */
-async function retrying(
-  call: (request: unknown, limits: CallLimits) => Promise<unknown>,
-  request: unknown,
-  limits: CallLimits,
-): Promise<unknown> {
-  const { deadlineMs, signal } = limits;
-  const endMs = performance.now() + deadlineMs;
-  let delayMs: number = RETRY_MS.first;
-  for (;;) {
-    try {
-      return await call(request, { deadlineMs: endMs - performance.now(), signal });
-    } catch (error) {
-      if (!isRetryable(error) || performance.now() + delayMs >= endMs) throw error;
-    }
-    try {
-      await sleep(delayMs, signal ?? NEVER);
-    } catch (cause) {
-      throw new HamletError('CANCELLED', 'given up by the caller', { cause });
-    }
-    delayMs = Math.min(delayMs * 2, RETRY_MS.max);
-  }
-}
-
-const NEVER = new AbortController().signal;
-
-function streamCaller(connection: Connection, target: Target, method: Method) {
+function streamCaller({ outgoing }: Connection, target: Target, method: Method) {
   const defaultMs = method.deadlineMs ?? Infinity;
   return (request: unknown, options?: CallOptions): AsyncIterable<unknown> => ({
-    [Symbol.asyncIterator]: () =>
-      startOnNext(() =>
-        connection.outgoing.stream(target, request, {
-          deadlineMs: options?.deadlineMs ?? defaultMs,
-          signal: options?.signal,
-        }),
-      ),
+    [Symbol.asyncIterator]: () => {
+      const limits = { deadlineMs: options?.deadlineMs ?? defaultMs, signal: options?.signal };
+      const open = (remaining: CallLimits) => outgoing.stream(target, request, remaining);
+      return new LazyStream(target, limits, open, method.idempotent === true);
+    },
   });
 }
 
-/** An iterator that makes its call when the first item is asked for, so that one never used costs nothing. */
-function startOnNext(start: () => StreamCall): AsyncIterator<unknown, undefined> {
-  let call: StreamCall | undefined;
-  let left = false;
-  return {
-    next: async () => {
-      if (left) return { done: true, value: undefined };
-      call ??= start();
-      return call.next();
-    },
-    return: async () => {
-      left = true;
-      return call === undefined ? { done: true, value: undefined } : call.return();
-    },
-  };
+/** A stream that makes its call when the first item is asked for, so that one never used costs nothing. */
+class LazyStream implements AsyncIterator<unknown, undefined> {
+  readonly #target: Target;
+  readonly #limits: CallLimits;
+  readonly #open: (limits: CallLimits) => StreamCall;
+  readonly #idempotent: boolean;
+  #call: StreamCall | undefined;
+  #left = false;
+
+  constructor(
+    target: Target,
+    limits: CallLimits,
+    open: (limits: CallLimits) => StreamCall,
+    idempotent: boolean,
+  ) {
+    this.#target = target;
+    this.#limits = limits;
+    this.#open = open;
+    this.#idempotent = idempotent;
+  }
+
+  next(): Promise<IteratorResult<unknown, undefined>> {
+    return this.#call?.next() ?? this.#first();
+  }
+
+  async return(): Promise<IteratorResult<unknown, undefined>> {
+    this.#left = true;
+    return this.#call?.return() ?? { done: true, value: undefined };
+  }
+
+  async #first(): Promise<IteratorResult<unknown, undefined>> {
+    if (this.#left) return { done: true, value: undefined };
+    const attempt = (limits: CallLimits) => {
+      this.#call = this.#open(limits);
+      return this.#call.next();
+    };
+    if (!this.#idempotent) return attempt(this.#limits);
+    return retrying(this.#target, this.#limits, attempt, DEFAULT_DEADLINE_MS);
+  }
+}
+
+/** Calls `attempt` again for as long as the mesh says UNAVAILABLE and there is time, but not for more than `maxMs`. */
+async function retrying<T>(
+  { key }: Target,
+  { deadlineMs, signal }: CallLimits,
+  attempt: (limits: CallLimits) => Promise<T>,
+  maxMs = Infinity,
+): Promise<T> {
+  const startMs = performance.now();
+  const giveUpMs = startMs + Math.min(deadlineMs, maxMs);
+  for (let delayMs: number = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.max)) {
+    try {
+      return await attempt({ deadlineMs: startMs + deadlineMs - performance.now(), signal });
+    } catch (error) {
+      if (!isRetryable(error) || performance.now() + delayMs >= giveUpMs) throw error;
+    }
+    try {
+      await sleep(delayMs, signal ?? NEVER);
+    } catch {
+      throw givenUp(key, signal ?? NEVER);
+    }
+  }
+}
+
+/**
+ * Reads a stream across the deaths of its server. `open` makes the call, given the last item that was read, or
+ * undefined at first: its contract must have a position to go on from. Ends when a stream ends.
+ * Throws what the stream throws, except that the mesh could not reach the server.
+ */
+export async function* resume<Item>(
+  open: (last: Item | undefined) => AsyncIterable<Item>,
+  signal: AbortSignal,
+): AsyncGenerator<Item, void, undefined> {
+  let last: Item | undefined;
+  for (let delayMs: number = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.max)) {
+    try {
+      for await (const item of open(last)) {
+        delayMs = RETRY_MS.first;
+        last = item;
+        yield item;
+      }
+      return;
+    } catch (error) {
+      if (!isRetryable(error)) throw error;
+    }
+    await sleep(delayMs, signal);
+  }
 }

@@ -2,7 +2,7 @@ import { HamletError } from '../lib/errors.js';
 import { Assembly, MAX_MESSAGE_BYTES } from './assembly.js';
 import { decode, decodeAll, type Encoded } from './codec.js';
 import { type Deferred, deferred } from './deferred.js';
-import { type Frame, WINDOW_BYTES } from './frame.js';
+import { type Frame, SINGLE_BYTES, WINDOW_BYTES } from './frame.js';
 
 /** What a call asks of the table it is in. */
 export interface CallOwner {
@@ -23,6 +23,9 @@ export type CallArguments = [
   deadlineAtMs: number,
   signal: AbortSignal | undefined,
 ];
+
+/** A sender whose credit is not used up may send one frame more than it covers; nobody honest gets here. */
+const MAX_HELD_BYTES = WINDOW_BYTES + 2 * SINGLE_BYTES;
 
 /** One open call, seen from its caller. */
 export abstract class OutgoingCall {
@@ -120,6 +123,8 @@ type Next = IteratorResult<unknown, undefined>;
 export class StreamCall extends OutgoingCall implements AsyncIterator<unknown, undefined> {
   #current: Batch | undefined;
   #batches: Batch[] = [];
+  /** Received and not credited yet: `takenBytes` of them have been taken by the reader. */
+  #heldBytes = 0;
   #takenBytes = 0;
   #waiting: Deferred<Next>[] = [];
   #over = false;
@@ -162,9 +167,14 @@ export class StreamCall extends OutgoingCall implements AsyncIterator<unknown, u
       this.abandon(new HamletError('INTERNAL', `${this.key}: an item that cannot be read`, { cause }));
       return;
     }
+    this.#heldBytes += bytes;
+    if (this.#heldBytes > MAX_HELD_BYTES) {
+      this.abandon(new HamletError('RESOURCE_EXHAUSTED', `${this.key}: the server sends without credit`));
+      return;
+    }
+    if (items.length === 0) return;
     const batch = { items, next: 0, bytes };
-    if (items.length === 0) this.owner.credit(this, bytes);
-    else if (this.#current === undefined) this.#current = batch;
+    if (this.#current === undefined) this.#current = batch;
     else this.#batches.push(batch);
     this.#serveWaiting();
   }
@@ -185,6 +195,7 @@ export class StreamCall extends OutgoingCall implements AsyncIterator<unknown, u
     this.#takenBytes += batch.bytes;
     if (!this.#over && this.#takenBytes >= WINDOW_BYTES / 4) {
       this.owner.credit(this, this.#takenBytes);
+      this.#heldBytes -= this.#takenBytes;
       this.#takenBytes = 0;
     }
     return item;

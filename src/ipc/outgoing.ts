@@ -219,7 +219,8 @@ export class OutgoingCalls implements CallOwner {
   }
 }
 
-function givenUp(key: string, signal: AbortSignal): HamletError {
+/** The error of a call whose caller's signal is aborted. */
+export function givenUp(key: string, signal: AbortSignal): HamletError {
   const reason: unknown = signal.reason;
   const code = reason instanceof Error && reason.name === 'TimeoutError' ? 'DEADLINE_EXCEEDED' : 'CANCELLED';
   return new HamletError(code, `${key}: given up by the caller`, { cause: reason });

@@ -72,9 +72,10 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
   const report = new ConsoleReport({ board, signal, write: (text) => process.stdout.write(text) });
+  const secrets = new Secrets(run.secrets);
   const children = new Children({
     file: run.children,
-    secrets: new Secrets(run.secrets),
+    secrets,
     outputs: pipes,
   });
   const left = await children.endLeftovers(signal);
@@ -90,7 +91,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     signal,
   });
   let components: Components | undefined;
-  serve(connection, host, hostHandlers({ children, board, bin: run.bin, components: () => components }));
+  serve(connection, host, hostHandlers({ children, secrets, board, bin: run.bin, components: () => components }));
 
   const workers = new Workers({
     router,

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { HamletError } from '../lib/errors.js';
+import { replaceFile } from '../lib/files.js';
 import { mountsBelow } from './mounts.js';
 
 const exec = promisify(execFile);
@@ -20,8 +21,9 @@ export class Secrets {
   readonly #root: string;
 
   constructor(root: string) {
-    this.#root = root;
     mkdirSync(root, { recursive: true, mode: 0o700 });
+    // As the kernel names it in the list of mounts, where a link on the way is resolved.
+    this.#root = realpathSync(root);
   }
 
   /** Where the secrets of a component lie while it runs. */
@@ -33,7 +35,8 @@ export class Secrets {
   async provide(name: string, files: readonly SecretFile[]): Promise<void> {
     await this.remove(name);
     const folder = this.folder(name);
-    mkdirSync(folder, { mode: 0o700 });
+    // A run that was killed just then may have left the folder without its mount.
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
     try {
       await exec('mount', ['-t', 'ramfs', '-o', 'mode=0700,nodev,nosuid,noexec', 'ramfs', folder]);
     } catch (error) {
@@ -49,6 +52,25 @@ export class Secrets {
     }
   }
 
+  /**
+   * The names of those files that the component does not have as they are given here.
+   * Throws NOT_FOUND when it has no mount: it does not run.
+   */
+  changed(name: string, files: readonly SecretFile[]): string[] {
+    const folder = this.#mounted(name);
+    return files.flatMap(({ name: file, data }) => {
+      const place = path.join(folder, path.basename(file));
+      return existsSync(place) && readFileSync(place).equals(data) ? [] : [file];
+    });
+  }
+
+  /** Replaces files of a component that runs, each whole or not at all. Throws NOT_FOUND when it has no mount. */
+  replace(name: string, files: readonly SecretFile[]): void {
+    const folder = this.#mounted(name);
+    for (const { name: file, data } of files)
+      replaceFile(path.join(folder, path.basename(file)), data, 0o400);
+  }
+
   /** Takes a component's secrets away; there may be none. */
   async remove(name: string): Promise<void> {
     for (const mount of mountsBelow(this.folder(name))) {
@@ -56,6 +78,12 @@ export class Secrets {
       await exec('umount', ['-l', mount.point]);
       rmdirSync(mount.point);
     }
+  }
+
+  #mounted(name: string): string {
+    const folder = this.folder(name);
+    if (mountsBelow(folder).length > 0) return folder;
+    throw new HamletError('NOT_FOUND', `${name} has no secrets now`);
   }
 
   /** Takes away whatever a run that was killed has left. */

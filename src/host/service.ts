@@ -5,12 +5,14 @@ import { HamletError } from '../lib/errors.js';
 import { kubeCommand, type Components } from '../platform/components.js';
 import type { Children } from './children.js';
 import type { ConditionBoard } from './conditions.js';
+import type { Secrets } from './secrets.js';
 
 /** How much of a command's output is kept, in bytes. */
 const maxOutputBytes = 64 * 1024;
 
 export interface HostParts {
   readonly children: Children;
+  readonly secrets: Secrets;
   readonly board: ConditionBoard;
   /** PATH of the commands that are run for others. */
   readonly bin: string;
@@ -19,11 +21,22 @@ export interface HostParts {
 }
 
 /** What the main thread serves on the mesh. */
-export function hostHandlers({ children, board, bin, components }: HostParts): Handlers<typeof host> {
+export function hostHandlers({
+  children,
+  secrets,
+  board,
+  bin,
+  components,
+}: HostParts): Handlers<typeof host> {
   return {
     spawn: (request) => children.spawn(request),
     signal({ name, signal }) {
       children.signal(name, signal);
+      return {};
+    },
+    changedSecrets: ({ name, secrets: files }) => ({ changed: secrets.changed(name, files) }),
+    replaceSecrets({ name, secrets: files }) {
+      secrets.replace(name, files);
       return {};
     },
     run: ({ argv, env }, { signal }) => runCommand(argv, { PATH: bin, ...env }, signal),

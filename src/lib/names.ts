@@ -22,6 +22,7 @@ export const conditionNames = [
   'IPAssigned',
   'DataAvailable',
   'PKIReady',
+  'CertificatesValid',
   'APIServerReady',
   'BuiltinsReady',
   'NodeReady',

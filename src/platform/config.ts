@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import * as v from 'valibot';
 import { HamletError, errnoOf } from '../lib/errors.js';
+import { pkiSettings } from './lifetimes.js';
 import { pathsFor, type Paths } from './paths.js';
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
@@ -55,6 +56,7 @@ const configFile = v.strictObject({
     {},
   ),
   images: v.optional(v.strictObject({ dir: v.optional(absolutePath) }), {}),
+  pki: v.optional(pkiSettings, {}),
   debug: v.optional(v.strictObject({ address: v.optional(ipv4, '127.0.0.1') }), {}),
 });
 

@@ -41,12 +41,17 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
     pipes.close();
   });
   const board = new ConditionBoard(['NodeReady', 'etcd'], Date.now());
+  const secrets = new Secrets(path.join(folder, 'secrets'));
   const children = new Children({
     file: path.join(folder, 'children.json'),
-    secrets: new Secrets(path.join(folder, 'secrets')),
+    secrets,
     outputs: pipes,
   });
-  await node.serve('main', host, hostHandlers({ children, board, bin: '/bin', components: () => undefined }));
+  await node.serve(
+    'main',
+    host,
+    hostHandlers({ children, secrets, board, bin: '/bin', components: () => undefined }),
+  );
   await node.thread.ready;
 
   t.match(

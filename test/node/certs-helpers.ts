@@ -1,4 +1,5 @@
 import { JobPool } from '../../src/jobs/pool.js';
+import { defaultLifetimes } from '../../src/platform/lifetimes.js';
 import { loadOrBootstrap, type BootstrapOptions } from '../../src/workers/certs/bootstrap.js';
 import type { Pki, PkiValues } from '../../src/workers/certs/pki.js';
 import { authorityNames, leafNames } from '../../src/workers/certs/profiles.js';
@@ -13,7 +14,15 @@ export async function bootstrap(etcd: TestEtcd, options: Partial<BootstrapOption
   await using jobs = new JobPool();
   await using store = etcd.store();
   return await loadOrBootstrap({
-    ...{ store, jobs, facts, now: Date.now, log: { info: () => undefined }, signal: never },
+    ...{
+      store,
+      jobs,
+      facts,
+      lifetimes: defaultLifetimes,
+      now: Date.now,
+      log: { info: () => undefined },
+      signal: never,
+    },
     ...options,
   });
 }

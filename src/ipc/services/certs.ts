@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { componentNames } from '../../lib/names.js';
-import { service, unary } from '../contract.js';
+import { service, stream, unary } from '../contract.js';
 import { bytes, empty, name, positive } from './fields.js';
 
 /** Who credentials are made for: the components that need some, and `master`, the node's own administrator. */
@@ -25,6 +25,11 @@ export const certs = service('certs', {
     deadlineMs: 30_000,
     idempotent: true,
   }),
+  /**
+   * An item when there is a PKI and one whenever certificates have been issued anew: ask for `credentials` again.
+   * Also one every ten minutes, so that who missed one for any reason has not missed it for long.
+   */
+  renewals: stream(empty, v.strictObject({ revision: positive })),
   /** A kubeconfig with a fresh client certificate for any identity; UNAVAILABLE at once while there is no PKI. */
   debugKubeconfig: unary(
     v.strictObject({

@@ -70,6 +70,17 @@ export const host = service('host', {
       deadlineMs: 5_000,
     },
   ),
+  /** Which of these files a component that runs has otherwise, or not; NOT_FOUND when it does not run or has none. */
+  changedSecrets: unary(
+    v.strictObject({ name, secrets: v.array(secretFile) }),
+    v.strictObject({ changed: v.array(name) }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
+  /** Replaces files on a running component's ramfs, each in one step; NOT_FOUND as above. */
+  replaceSecrets: unary(v.strictObject({ name, secrets: v.array(secretFile) }), empty, {
+    deadlineMs: 5_000,
+    idempotent: true,
+  }),
   /** Runs a short command to its end and gives back its output, cut to 64 KiB. */
   run: unary(
     v.strictObject({

@@ -1,13 +1,14 @@
 import type { CertificateRequest, KeyPairDer } from '../../jobs/issue-certificates.js';
 import type { JobPool } from '../../jobs/pool.js';
 import { HamletError } from '../../lib/errors.js';
+import { defaultLifetimes, type Lifetimes } from '../../platform/lifetimes.js';
 import {
   certificateKey,
   notAfterMs,
   privateKeyKey,
   serviceAccountKeyName,
+  type Authorities,
   type Credential,
-  type Pki,
   type PkiValues,
 } from './pki.js';
 import {
@@ -15,7 +16,6 @@ import {
   authorityProfile,
   leafNames,
   leafProfiles,
-  lifetimes,
   requestFor,
   serviceAccountKeyBits,
   type LeafName,
@@ -29,6 +29,7 @@ export async function issuePki(
   facts: NodeFacts,
   nowMs: number,
   signal: AbortSignal,
+  lifetimes: Lifetimes = defaultLifetimes,
 ): Promise<PkiValues> {
   const profiles = leafProfiles(facts);
   const requests = [
@@ -44,50 +45,53 @@ export async function issuePki(
   return new Map([...toValues(issued), [privateKeyKey(serviceAccountKeyName), serviceAccountKey]]);
 }
 
-/** Issues these leaves anew, with new keys. */
+/** Issues these leaves, with new keys. */
 export async function issueLeaves(
   jobs: JobPool,
-  pki: Pki,
+  authorities: Authorities,
   names: Iterable<LeafName>,
   facts: NodeFacts,
   nowMs: number,
   signal: AbortSignal,
+  lifetimes: Lifetimes = defaultLifetimes,
 ): Promise<PkiValues> {
   const profiles = leafProfiles(facts);
   const requests = Array.from(names, (name) =>
-    leafRequest(pki, name, profiles[name], nowMs, lifetimes.leafMs),
+    leafRequest(authorities, name, profiles[name], nowMs, lifetimes.leafMs),
   );
-  return toValues(await jobs.run('issueCertificates', { requests, authorities: authoritiesOf(pki) }, signal));
+  return toValues(
+    await jobs.run('issueCertificates', { requests, authorities: toSigners(authorities) }, signal),
+  );
 }
 
 /** Issues one client certificate that is kept nowhere. */
 export async function issueClient(
   jobs: JobPool,
-  pki: Pki,
+  authorities: Authorities,
   profile: Profile,
   times: { readonly nowMs: number; readonly lifetimeMs: number },
   signal: AbortSignal,
 ): Promise<KeyPairDer & Pick<CertificateRequest, 'notAfterMs'>> {
-  const request = leafRequest(pki, 'client', profile, times.nowMs, times.lifetimeMs);
-  const input = { requests: [request], authorities: authoritiesOf(pki) };
+  const request = leafRequest(authorities, 'client', profile, times.nowMs, times.lifetimeMs);
+  const input = { requests: [request], authorities: toSigners(authorities) };
   const { client } = await jobs.run('issueCertificates', input, signal);
   if (client === undefined) throw new HamletError('INTERNAL', 'the job gave no certificate');
   return { ...client, notAfterMs: request.notAfterMs };
 }
 
 function leafRequest(
-  pki: Pki,
+  authorities: Authorities,
   name: string,
   profile: Profile,
   nowMs: number,
   lifetimeMs: number,
 ): CertificateRequest {
-  const authorityNotAfterMs = notAfterMs(pki.authorities[profile.issuer].certificate);
+  const authorityNotAfterMs = notAfterMs(authorities[profile.issuer].certificate);
   return requestFor(name, profile, { nowMs, lifetimeMs, authorityNotAfterMs });
 }
 
-function authoritiesOf(pki: Pki): Record<string, KeyPairDer> {
-  return Object.fromEntries(authorityNames.map((name) => [name, toDer(pki.authorities[name])]));
+function toSigners(authorities: Authorities): Record<string, KeyPairDer> {
+  return Object.fromEntries(authorityNames.map((name) => [name, toDer(authorities[name])]));
 }
 
 function toDer(credential: Credential): KeyPairDer {

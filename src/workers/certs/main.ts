@@ -4,16 +4,18 @@ import type { Logger } from 'pino';
 import { client } from '../../ipc/client.js';
 import { implement } from '../../ipc/server.js';
 import { certs } from '../../ipc/services/certs.js';
-import { host } from '../../ipc/services/host.js';
+import { host, type ConditionUpdate } from '../../ipc/services/host.js';
 import { JobPool } from '../../jobs/pool.js';
 import { isHamletError, messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
+import type { Lifetimes } from '../../platform/lifetimes.js';
 import { runWorker } from '../run.js';
 import { loadOrBootstrap } from './bootstrap.js';
 import { issuePki } from './issue.js';
 import type { Pki, PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
+import { keepRenewed } from './renewal.js';
 import { CertsService, type PkiState } from './service.js';
 
 /** What the main thread gives this worker. */
@@ -30,30 +32,55 @@ const retryMs = 250;
 
 await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
-  const service = new CertsService({ jobs, apiserverPort: data.config.ports.apiserver, now: Date.now });
+  const { pki: lifetimes, ports } = data.config;
+  const service = new CertsService({ jobs, apiserverPort: ports.apiserver, lifetimes, now: Date.now });
   const hostClient = client(connection, host);
 
-  const enter = (state: PkiState): void => {
-    service.state = state;
-    hostClient.setConditions({ conditions: [service.condition] }, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) log.warn({ err: error }, 'the condition PKIReady could not be set');
+  const report = (condition: ConditionUpdate): void => {
+    hostClient.setConditions({ conditions: [condition] }, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) log.warn({ err: error }, `the condition ${condition.name} could not be set`);
     });
   };
-  void bootstrap(data, jobs, enter, log, signal);
+  const enter = (state: PkiState): void => {
+    service.state = state;
+    report(service.condition);
+  };
+  void work({ data, jobs, facts: factsOf(data), enter, report, log, signal });
   return { services: [implement(certs, service.handlers)], stop: () => jobs[Symbol.asyncDispose]() };
 });
 
-/** Brings the PKI from etcd, or into it. Ends with a state that stays; what is not foreseen ends the thread. */
-async function bootstrap(
-  data: CertsData,
-  jobs: JobPool,
-  enter: (state: PkiState) => void,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
+interface Work {
+  readonly data: CertsData;
+  readonly jobs: JobPool;
+  readonly facts: NodeFacts;
+  readonly enter: (state: PkiState) => void;
+  readonly report: (condition: ConditionUpdate) => void;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+function factsOf({ config, nodeName, nodeAddresses, firstServiceIp }: CertsData): NodeFacts {
+  return { nodeName, nodeAddresses, firstServiceIp, clusterDomain: config.network.clusterDomain };
+}
+
+/**
+ * Brings the PKI from etcd, or into it, and keeps it fresh. One that cannot be used is a state that stays; what is not
+ * foreseen ends the thread.
+ */
+async function work(options: Work): Promise<void> {
+  const { enter, facts, log, signal } = options;
   try {
-    const pki = await obtain(data, jobs, enter, log, signal);
+    const pki = await obtain(options);
     enter({ kind: 'ready', pki });
+    await keepRenewed(pki, {
+      facts,
+      now: Date.now,
+      renew: () => renew(options),
+      onPki: (renewed) => enter({ kind: 'ready', pki: renewed }),
+      onCondition: onChange(options.report),
+      log,
+      signal,
+    });
   } catch (error) {
     if (signal.aborted) return;
     if (!isHamletError(error, 'DATA_LOSS') && !isHamletError(error, 'FAILED_PRECONDITION')) throw error;
@@ -62,26 +89,30 @@ async function bootstrap(
   }
 }
 
-async function obtain(
-  data: CertsData,
-  jobs: JobPool,
-  enter: (state: PkiState) => void,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<Pki> {
-  const { nodeName, nodeAddresses, firstServiceIp, etcdSocket } = data;
-  const { clusterDomain } = data.config.network;
-  const facts: NodeFacts = { nodeName, nodeAddresses, firstServiceIp, clusterDomain };
+/** Passes on a condition that differs from the one before it. */
+function onChange(report: (condition: ConditionUpdate) => void): (condition: ConditionUpdate) => void {
+  let last = '';
+  return (condition) => {
+    const text = JSON.stringify(condition);
+    if (text !== last) report(condition);
+    last = text;
+  };
+}
+
+async function obtain(options: Work): Promise<Pki> {
+  const { data, jobs, facts, enter, log, signal } = options;
+  const { etcdSocket } = data;
+  const lifetimes = data.config.pki;
   const waiting = { kind: 'waiting', reason: 'WaitingForEtcd' } as const;
   enter({ ...waiting, message: `waits for etcd at ${etcdSocket}` });
-  const prepared = isNewNode(data.config) ? prepare(jobs, facts, signal) : undefined;
+  const prepared = isNewNode(data.config) ? prepare(jobs, facts, lifetimes, signal) : undefined;
   // Loaded while etcd starts, and after the job threads have begun.
   const { EtcdStore, waitForSocket } = await import('./store.js');
   for (;;) {
     await waitForSocket(etcdSocket, signal);
     await using store = new EtcdStore(etcdSocket);
     try {
-      return await loadOrBootstrap({ store, jobs, facts, now: Date.now, prepared, log, signal });
+      return await loadOrBootstrap({ store, jobs, facts, lifetimes, now: Date.now, prepared, log, signal });
     } catch (error) {
       if (!isHamletError(error, 'UNAVAILABLE')) throw error;
       log.warn({ err: error }, 'etcd does not answer, trying again');
@@ -89,6 +120,21 @@ async function obtain(
     }
     await sleep(retryMs, signal);
   }
+}
+
+/** Issues what is due, in an etcd that has been there before. */
+async function renew({ data, jobs, facts, log, signal }: Work): Promise<Pki> {
+  const { EtcdStore } = await import('./store.js');
+  await using store = new EtcdStore(data.etcdSocket);
+  return await loadOrBootstrap({
+    store,
+    jobs,
+    facts,
+    lifetimes: data.config.pki,
+    now: Date.now,
+    log,
+    signal,
+  });
 }
 
 /**
@@ -100,8 +146,13 @@ function isNewNode({ paths }: Config): boolean {
 }
 
 /** Issues a PKI before it is known whether it is needed: etcd's start takes as long, and the other core is idle. */
-function prepare(jobs: JobPool, facts: NodeFacts, signal: AbortSignal): Promise<PkiValues> {
-  const prepared = issuePki(jobs, facts, Date.now(), signal);
+function prepare(
+  jobs: JobPool,
+  facts: NodeFacts,
+  lifetimes: Lifetimes,
+  signal: AbortSignal,
+): Promise<PkiValues> {
+  const prepared = issuePki(jobs, facts, Date.now(), signal, lifetimes);
   // Thrown where it is awaited; until then nobody listens.
   prepared.catch(() => {});
   return prepared;

@@ -3,6 +3,7 @@ import { HamletError } from '../../lib/errors.js';
 import {
   authorityNames,
   authorityProfile,
+  backdatedMs,
   leafNames,
   leafProfiles,
   renewAfterShare,
@@ -18,9 +19,11 @@ export interface Credential {
   readonly privateKey: KeyObject;
 }
 
+export type Authorities = Readonly<Record<AuthorityName, Credential>>;
+
 /** Everything below /kube-pki/, checked. */
 export interface Pki {
-  readonly authorities: Readonly<Record<AuthorityName, Credential>>;
+  readonly authorities: Authorities;
   readonly leaves: Readonly<Record<LeafName, Credential>>;
   readonly serviceAccountKey: KeyObject;
 }
@@ -45,33 +48,56 @@ const whatToDo =
  * for an authority that has expired.
  */
 export function parsePki(values: PkiValues, facts: NodeFacts, nowMs: number): Pki {
-  const authorities = mapNames(authorityNames, (name) => {
-    const authority = parseCredential(values, name);
-    checkAuthority(authority.certificate, name, facts, nowMs);
-    return authority;
-  });
+  const authorities = parseAuthorities(values, facts, nowMs);
   const profiles = leafProfiles(facts);
-  const leaves = mapNames(leafNames, (name) => {
-    const leaf = parseCredential(values, name);
-    const issuer = authorities[profiles[name].issuer].certificate;
-    if (!leaf.certificate.checkIssued(issuer) || !leaf.certificate.verify(issuer.publicKey)) {
-      throw damaged(certificateKey(name), `is not issued by ${profiles[name].issuer}`);
-    }
-    return leaf;
-  });
+  const leaves = mapNames(leafNames, (name) => parseLeaf(values, name, profiles[name], authorities));
   const serviceAccountKey = parsePrivateKey(values, privateKeyKey(serviceAccountKeyName), 'rsa');
   return { authorities, leaves, serviceAccountKey };
 }
 
-/** The leaves that have to be issued anew, each with the reason in words. */
-export function staleLeaves(pki: Pki, facts: NodeFacts, nowMs: number): ReadonlyMap<LeafName, string> {
+/** The authorities alone, checked as parsePki does. */
+export function parseAuthorities(values: PkiValues, facts: NodeFacts, nowMs: number): Authorities {
+  return mapNames(authorityNames, (name) => {
+    const authority = parseCredential(values, name);
+    checkAuthority(authority.certificate, name, facts, nowMs);
+    return authority;
+  });
+}
+
+/**
+ * The leaves that have to be issued, each with the reason in words. One that is not there at all is among them: the
+ * PKI was made by a version that had no need of it. Throws DATA_LOSS for one that is half there, or damaged.
+ */
+export function staleLeaves(
+  values: PkiValues,
+  authorities: Authorities,
+  facts: NodeFacts,
+  nowMs: number,
+): ReadonlyMap<LeafName, string> {
   const profiles = leafProfiles(facts);
   const stale = new Map<LeafName, string>();
   for (const name of leafNames) {
-    const reason = staleness(pki.leaves[name].certificate, profiles[name], nowMs);
+    if (!values.has(certificateKey(name)) && !values.has(privateKeyKey(name))) {
+      stale.set(name, 'there is none');
+      continue;
+    }
+    const profile = profiles[name];
+    const { certificate } = parseLeaf(values, name, profile, authorities);
+    const reason = staleness(certificate, authorities[profile.issuer].certificate, profile, nowMs);
     if (reason !== undefined) stale.set(name, reason);
   }
   return stale;
+}
+
+/**
+ * When a leaf is to be issued anew, milliseconds since the epoch; never for one that ends with its authority, because
+ * the next one would end no later.
+ */
+export function renewalMs(leaf: X509Certificate, issuer: X509Certificate): number {
+  const endMs = notAfterMs(leaf);
+  if (endMs >= notAfterMs(issuer)) return Infinity;
+  const issuedMs = notBeforeMs(leaf) + backdatedMs;
+  return issuedMs + (endMs - issuedMs) * renewAfterShare;
 }
 
 /** Milliseconds since the epoch; Node 20 has only the text ("Nov 23 12:54:18 2026 GMT"). */
@@ -83,11 +109,14 @@ export function notAfterMs(certificate: X509Certificate): number {
   return Date.parse(certificate.validTo);
 }
 
-function staleness(certificate: X509Certificate, profile: Profile, nowMs: number): string | undefined {
-  const from = notBeforeMs(certificate);
-  const to = notAfterMs(certificate);
-  if (nowMs >= to) return 'it has expired';
-  if (nowMs >= from + (to - from) * renewAfterShare) return 'two thirds of its life are over';
+function staleness(
+  certificate: X509Certificate,
+  issuer: X509Certificate,
+  profile: Profile,
+  nowMs: number,
+): string | undefined {
+  if (nowMs >= notAfterMs(certificate)) return 'it has expired';
+  if (nowMs >= renewalMs(certificate, issuer)) return 'two thirds of its life are over';
   if (!hasNames(certificate, profile)) return 'the names or addresses that it is for have changed';
   return undefined;
 }
@@ -130,6 +159,20 @@ function checkAuthority(
       `the authority in ${key} expired on ${certificate.validTo}; set the clock if it is wrong, otherwise ${whatToDo}`,
     );
   }
+}
+
+function parseLeaf(
+  values: PkiValues,
+  name: LeafName,
+  profile: Profile,
+  authorities: Authorities,
+): Credential {
+  const leaf = parseCredential(values, name);
+  const issuer = authorities[profile.issuer].certificate;
+  if (!leaf.certificate.checkIssued(issuer) || !leaf.certificate.verify(issuer.publicKey)) {
+    throw damaged(certificateKey(name), `is not issued by ${profile.issuer}`);
+  }
+  return leaf;
 }
 
 function parseCredential(values: PkiValues, name: string): Credential {

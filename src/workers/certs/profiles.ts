@@ -1,21 +1,9 @@
 import type { CertificateRequest, CertificateUsage } from '../../jobs/issue-certificates.js';
 
-const secondMs = 1_000;
-const minuteMs = 60 * secondMs;
-const hourMs = 60 * minuteMs;
-const dayMs = 24 * hourMs;
+/** How far `notBefore` lies in the past: clocks jump at boot, and components' clocks need not agree. */
+export const backdatedMs = 5 * 60_000;
 
-/** How long everything is good for, in milliseconds. */
-export const lifetimes = {
-  /** How far `notBefore` lies in the past: clocks jump at boot, and components' clocks need not agree. */
-  backdatedMs: 5 * minuteMs,
-  authorityMs: 10 * 365 * dayMs,
-  leafMs: 90 * dayMs,
-  debugMs: hourMs,
-  maxDebugMs: 24 * hourMs,
-} as const;
-
-/** A leaf is issued anew when this share of its life is over. */
+/** A leaf is issued anew when this share of the time between its issue and its end is over. */
 export const renewAfterShare = 2 / 3;
 
 /** Kubernetes takes RSA or ECDSA for service account tokens, not ed25519. */
@@ -106,7 +94,7 @@ export function requestFor(
   return {
     name,
     ...profile,
-    notBeforeMs: times.nowMs - lifetimes.backdatedMs,
+    notBeforeMs: times.nowMs - backdatedMs,
     notAfterMs: Math.min(times.nowMs + times.lifetimeMs, times.authorityNotAfterMs ?? Infinity),
   };
 }

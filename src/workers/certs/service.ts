@@ -6,12 +6,14 @@ import type { certs, Holder } from '../../ipc/services/certs.js';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import type { JobPool } from '../../jobs/pool.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
+import { deadline } from '../../lib/time.js';
 import type { WorkerName } from '../../lib/names.js';
+import type { Lifetimes } from '../../platform/lifetimes.js';
 import { credentialFiles } from './credentials.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
 import { notAfterMs, type Pki } from './pki.js';
-import { authorityNames, client, lifetimes } from './profiles.js';
+import { authorityNames, client } from './profiles.js';
 
 /** How far the PKI is. A refused one stays refused: what is wrong with it is for a person to decide. */
 export type PkiState =
@@ -24,25 +26,33 @@ type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
 /** A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late". */
 const answerMarginMs = 200;
 
+/** How often those who follow the renewals are reminded, in milliseconds. */
+const reminderMs = 10 * 60_000;
+
 /** The `certs` service: hands out what the PKI holds, to those who may have it. */
 export class CertsService {
   readonly handlers: Handlers<typeof certs>;
   readonly #jobs: JobPool;
   readonly #apiserverPort: number;
+  readonly #lifetimes: Lifetimes;
   readonly #now: () => number;
   readonly #changes = new EventEmitter().setMaxListeners(0);
+  #revision = 0;
   #state: PkiState = { kind: 'waiting', reason: 'Starting', message: 'the certs worker is starting' };
 
   constructor(options: {
     readonly jobs: JobPool;
     readonly apiserverPort: number;
+    readonly lifetimes: Lifetimes;
     readonly now: () => number;
   }) {
     this.#jobs = options.jobs;
     this.#apiserverPort = options.apiserverPort;
+    this.#lifetimes = options.lifetimes;
     this.#now = options.now;
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
+      renewals: (_request, { signal }) => this.#renewals(signal),
       debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
       authorities: async (_request, { signal }) => this.#authorities(signal),
     };
@@ -50,6 +60,7 @@ export class CertsService {
 
   set state(state: PkiState) {
     this.#state = state;
+    if (state.kind === 'ready') this.#revision++;
     this.#changes.emit('change');
   }
 
@@ -74,11 +85,24 @@ export class CertsService {
     return { files: credentialFiles(await this.#ready(signal), holder, this.#apiserverPort) };
   }
 
+  async *#renewals(signal: AbortSignal): AsyncGenerator<{ revision: number }, void, undefined> {
+    while (!signal.aborted) {
+      await this.#readyWithin(signal);
+      const revision = this.#revision;
+      yield { revision };
+      using limit = deadline(reminderMs, signal);
+      while (this.#revision === revision && !limit.signal.aborted) {
+        await once(this.#changes, 'change', { signal: limit.signal }).catch(() => undefined);
+      }
+    }
+  }
+
   async #debugKubeconfig(request: DebugRequest, { source, signal }: CallContext) {
     allow(source, 'debugKubeconfig', ['debug']);
-    const lifetimeMs = request.ttlSeconds === undefined ? lifetimes.debugMs : request.ttlSeconds * 1_000;
-    if (lifetimeMs > lifetimes.maxDebugMs) {
-      const most = lifetimes.maxDebugMs / 1_000;
+    const lifetimeMs =
+      request.ttlSeconds === undefined ? this.#lifetimes.debugMs : request.ttlSeconds * 1_000;
+    if (lifetimeMs > this.#lifetimes.debugMaxMs) {
+      const most = this.#lifetimes.debugMaxMs / 1_000;
       throw new HamletError('INVALID_ARGUMENT', `a debug certificate lasts ${most} seconds at most`);
     }
     for (const text of [request.id, ...request.groups]) {
@@ -90,7 +114,7 @@ export class CertsService {
     if (state.kind !== 'ready') throw unready(state);
     const issued = await issueClient(
       this.#jobs,
-      state.pki,
+      state.pki.authorities,
       client(request.id, request.groups),
       { nowMs: this.#now(), lifetimeMs },
       signal,

@@ -37,6 +37,8 @@ export interface Component extends Spec {
   readonly name: ComponentName;
   /** Where its credentials go, if it gets any: its ramfs mount, or the files that outlive it. */
   readonly credentials: 'none' | 'ramfs' | 'state';
+  /** Those of them that it reads again by itself when they change; for any other it has to be started again. */
+  readonly reloads?: readonly string[];
   /** Called before each start: writes configuration, waits for what the start needs besides other components. */
   prepare(signal: AbortSignal): Promise<void> | void;
   command(): Command;

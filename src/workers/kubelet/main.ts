@@ -10,6 +10,7 @@ import type { Context, KubeletData } from './component.js';
 import { allComponents } from './components/index.js';
 import { ImageImporter } from './images.js';
 import { masterCredentials } from './master.js';
+import { followRenewals } from './renewals.js';
 import { Supervisor } from './supervisor.js';
 
 await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
@@ -43,6 +44,14 @@ await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
     certs: certsClient,
     log,
     onState,
+  });
+  void followRenewals({
+    components,
+    stateFolder: data.config.paths.kubeletPki,
+    certs: certsClient,
+    host: hostClient,
+    log,
+    signal,
   });
   const supervision = supervisor.run(signal);
   // Without the table of children there is nothing to supervise: the thread ends and a new one starts over.

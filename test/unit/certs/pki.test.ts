@@ -5,17 +5,19 @@ import path from 'node:path';
 import t from 'tap';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { isHamletError } from '../../../src/lib/errors.js';
+import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { issueLeaves } from '../../../src/workers/certs/issue.js';
 import {
   certificateKey,
   notAfterMs,
   notBeforeMs,
+  parseAuthorities,
   parsePki,
   privateKeyKey,
   staleLeaves,
   type PkiValues,
 } from '../../../src/workers/certs/pki.js';
-import { leafNames, leafProfiles, lifetimes } from '../../../src/workers/certs/profiles.js';
+import { backdatedMs, leafNames, leafProfiles, type NodeFacts } from '../../../src/workers/certs/profiles.js';
 import { facts, freshPki, never, valueOf } from './fixtures.js';
 
 const nowMs = Date.now();
@@ -63,11 +65,11 @@ void t.test('OpenSSL verifies every chain for its purpose and for no other', asy
 
 void t.test('certificates live as long as they should', async (t) => {
   for (const [credential, lifetimeMs] of [
-    [pki.authorities['id-ca'], lifetimes.authorityMs],
-    [pki.leaves.apiserver, lifetimes.leafMs],
+    [pki.authorities['id-ca'], defaultLifetimes.authorityMs],
+    [pki.leaves.apiserver, defaultLifetimes.leafMs],
   ] as const) {
     const wholeSeconds = (ms: number) => Math.floor(ms / 1_000) * 1_000;
-    t.equal(notBeforeMs(credential.certificate), wholeSeconds(nowMs - lifetimes.backdatedMs));
+    t.equal(notBeforeMs(credential.certificate), wholeSeconds(nowMs - backdatedMs));
     t.equal(notAfterMs(credential.certificate), wholeSeconds(nowMs + lifetimeMs));
   }
 });
@@ -106,21 +108,30 @@ void t.test('parts that do not belong together are refused', async (t) => {
 void t.test('the PKI of another node, or one whose authority has expired, is refused', async (t) => {
   const stranger = { ...facts, nodeName: `hamlet-${'f'.repeat(32)}` };
   t.match(problemOf(values, stranger), { code: 'FAILED_PRECONDITION', message: /belongs to another node/ });
-  const end = nowMs + lifetimes.authorityMs;
+  const end = nowMs + defaultLifetimes.authorityMs;
   t.match(problemOf(values, facts, end), { code: 'FAILED_PRECONDITION', message: /expired/ });
 });
 
-void t.test('leaves become stale by age and by what they are for', async (t) => {
-  t.equal(staleLeaves(pki, facts, nowMs).size, 0);
-  const life = lifetimes.leafMs + lifetimes.backdatedMs;
-  const dueMs = nowMs - lifetimes.backdatedMs + (life * 2) / 3;
-  t.equal(staleLeaves(pki, facts, dueMs - 2_000).size, 0, 'not before two thirds of the life');
-  t.equal(staleLeaves(pki, facts, dueMs + 2_000).size, leafNames.length, 'all after it');
-  t.match(staleLeaves(pki, facts, nowMs + lifetimes.leafMs).get('master'), /expired/);
+function stale(node: NodeFacts, atMs: number, of: PkiValues = values) {
+  return staleLeaves(of, parseAuthorities(of, node, atMs), node, atMs);
+}
 
-  const namesIn = (changes: Partial<typeof facts>) => [
-    ...staleLeaves(pki, { ...facts, ...changes }, nowMs).keys(),
-  ];
+void t.test('a leaf that is not there is to be issued, one that is half there is damaged', async (t) => {
+  const without = new Map(values);
+  without.delete(certificateKey('master'));
+  t.throws(() => stale(facts, nowMs, without), { code: 'DATA_LOSS', message: /master.crt is missing/ });
+  without.delete(privateKeyKey('master'));
+  t.same([...stale(facts, nowMs, without)], [['master', 'there is none']]);
+});
+
+void t.test('leaves become stale by age and by what they are for', async (t) => {
+  t.equal(stale(facts, nowMs).size, 0);
+  const dueMs = nowMs + (defaultLifetimes.leafMs * 2) / 3;
+  t.equal(stale(facts, dueMs - 2_000).size, 0, 'not before two thirds of the life');
+  t.equal(stale(facts, dueMs + 2_000).size, leafNames.length, 'all after it');
+  t.match(stale(facts, nowMs + defaultLifetimes.leafMs).get('master'), /expired/);
+
+  const namesIn = (changes: Partial<typeof facts>) => [...stale({ ...facts, ...changes }, nowMs).keys()];
   const withAddress = ['apiserver', 'controller-manager-server', 'scheduler-server', 'kubelet-server'];
   t.same(namesIn({ nodeAddresses: ['192.0.2.8'] }), withAddress);
   t.same(namesIn({ nodeAddresses: [] }), withAddress);
@@ -134,17 +145,18 @@ void t.test(
   async (t) => {
     await using jobs = new JobPool();
     const moved = { ...facts, nodeAddresses: ['192.0.2.8', '2001:db8::1'] };
-    const lateMs = nowMs + lifetimes.authorityMs - 1_000;
+    const lateMs = nowMs + defaultLifetimes.authorityMs - 1_000;
     for (const atMs of [nowMs, lateMs]) {
-      const fresh = await issueLeaves(jobs, pki, ['apiserver'], moved, atMs, never);
+      const fresh = await issueLeaves(jobs, pki.authorities, ['apiserver'], moved, atMs, never);
       t.same([...fresh.keys()], [certificateKey('apiserver'), privateKeyKey('apiserver')]);
-      const renewed = parsePki(new Map([...values, ...fresh]), moved, atMs);
+      const all = new Map([...values, ...fresh]);
+      const renewed = parsePki(all, moved, atMs);
       const { certificate } = renewed.leaves.apiserver;
       t.ok(notAfterMs(certificate) <= notAfterMs(pki.authorities['id-ca'].certificate));
       t.equal(certificate.checkIP('192.0.2.8'), '192.0.2.8');
       t.equal(certificate.checkIP('2001:db8::1'), '2001:db8::1');
       t.not(certificate.fingerprint256, pki.leaves.apiserver.certificate.fingerprint256);
-      t.notOk(staleLeaves(renewed, moved, nowMs).has('apiserver'), 'and has the names that are asked for');
+      t.notOk(stale(moved, nowMs, all).has('apiserver'), 'and has the names that are asked for');
     }
   },
 );

@@ -5,8 +5,9 @@ import { setDeadline } from '../../../src/ipc/deadline.js';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { HamletError } from '../../../src/lib/errors.js';
 import { workerNames } from '../../../src/lib/names.js';
+import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { notAfterMs, notBeforeMs, parsePki } from '../../../src/workers/certs/pki.js';
-import { lifetimes } from '../../../src/workers/certs/profiles.js';
+import { backdatedMs } from '../../../src/workers/certs/profiles.js';
 import { CertsService } from '../../../src/workers/certs/service.js';
 import { facts, freshPki, never, valueOf } from './fixtures.js';
 import { lint } from './rfc5280.js';
@@ -18,7 +19,7 @@ const values = await freshPki(nowMs);
 const pki = parsePki(values, facts, nowMs);
 
 function newService(): CertsService {
-  return new CertsService({ jobs, apiserverPort: 6443, now: () => nowMs });
+  return new CertsService({ jobs, apiserverPort: 6443, lifetimes: defaultLifetimes, now: () => nowMs });
 }
 
 function readyService(): CertsService {
@@ -120,8 +121,8 @@ void t.test('a debug certificate is for whom it is asked for, and lasts an hour'
   const certificate = certificateOf(kubeconfig);
   t.equal(certificate.subject, 'O=system:masters\nO=ops\nCN=jane@example.org');
   t.equal(notAfterMs(certificate), expiresAtMs);
-  t.equal(expiresAtMs, Math.floor((nowMs + lifetimes.debugMs) / 1_000) * 1_000);
-  t.ok(notBeforeMs(certificate) <= nowMs - lifetimes.backdatedMs);
+  t.equal(expiresAtMs, Math.floor((nowMs + defaultLifetimes.debugMs) / 1_000) * 1_000);
+  t.ok(notBeforeMs(certificate) <= nowMs - backdatedMs);
   t.ok(certificate.verify(pki.authorities['id-ca'].certificate.publicKey));
   t.same(lint(certificate.raw, 'client', valueOf(values, '/kube-pki/id-ca.crt')), []);
 });

@@ -16,6 +16,17 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     name: 'kube.apiserver',
     needs: ['etcd'],
     credentials: 'ramfs',
+    // It looks at these once a minute, or when it opens a connection. ca.crt is not among them: what it knows the
+    // kubelet by is read once.
+    reloads: [
+      'apiserver.crt',
+      'apiserver.key',
+      'kubelet-client.crt',
+      'kubelet-client.key',
+      'front-proxy.crt',
+      'front-proxy.key',
+      'aggregation-ca.crt',
+    ],
     stopPatienceMs: 30_000,
     prepare() {
       ensureFolder(config.paths.run);

@@ -15,6 +15,7 @@ export function controllerManager(context: Context, credentials: ProbeCredential
     name: 'kube.controller-manager',
     needs: ['kube.apiserver'],
     credentials: 'ramfs',
+    reloads: ['tls.crt', 'tls.key'],
     prepare() {
       ensureFolder(plugins);
     },

@@ -13,6 +13,7 @@ export function scheduler(context: Context, credentials: ProbeCredentials): Comp
     name: 'kube.scheduler',
     needs: ['kube.apiserver'],
     credentials: 'ramfs',
+    reloads: ['tls.crt', 'tls.key'],
     command: () => ({
       cwd: config.paths.run,
       argv: [

@@ -1,0 +1,47 @@
+import * as v from 'valibot';
+
+/** How long certificates are good for, in milliseconds. */
+export interface Lifetimes {
+  readonly authorityMs: number;
+  readonly leafMs: number;
+  /** Of a debug client's certificate that is asked for without a time. */
+  readonly debugMs: number;
+  readonly debugMaxMs: number;
+}
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Below this, clocks that differ a little and components that look at their files once a minute get in the way. */
+const minLeafMs = 2 * unitMs.m;
+
+/** Who finds an old debug credential must not be able to use it. */
+const maxDebugMs = 24 * unitMs.h;
+
+const duration = v.pipe(
+  v.string(),
+  v.regex(/^[1-9]\d{0,5}[smhd]$/, 'has to be a duration such as 90s, 15m, 12h or 30d'),
+  v.transform((text): number => Number(text.slice(0, -1)) * unitMs[text.slice(-1) as keyof typeof unitMs]),
+);
+
+/** The section `pki` of the configuration file. */
+export const pkiSettings = v.pipe(
+  v.strictObject({
+    caTtl: v.optional(duration, '3650d'),
+    leafTtl: v.optional(duration, '90d'),
+    debugTtl: v.optional(duration, '1h'),
+    debugTtlMax: v.optional(duration, '24h'),
+  }),
+  v.check(({ leafTtl }) => leafTtl >= minLeafMs, 'leafTtl has to be 2m at least'),
+  v.check(({ caTtl, leafTtl }) => caTtl >= 2 * leafTtl, 'caTtl has to be twice leafTtl at least'),
+  v.check(({ debugTtl, debugTtlMax }) => debugTtl <= debugTtlMax, 'debugTtl is longer than debugTtlMax'),
+  v.check(({ debugTtlMax }) => debugTtlMax <= maxDebugMs, 'debugTtlMax has to be 24h at most'),
+  v.transform(({ caTtl, leafTtl, debugTtl, debugTtlMax }): Lifetimes => ({
+    authorityMs: caTtl,
+    leafMs: leafTtl,
+    debugMs: debugTtl,
+    debugMaxMs: debugTtlMax,
+  })),
+);
+
+/** What holds unless the configuration says otherwise. */
+export const defaultLifetimes: Lifetimes = v.parse(pkiSettings, {});

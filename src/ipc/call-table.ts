@@ -21,7 +21,7 @@ export class CallTable<T extends { readonly id: number }> {
     if (this.#size * 2 > this.#places.length) this.#grow();
     do {
       this.#lastId = this.#lastId === 0xffff_ffff ? 1 : this.#lastId + 1;
-    } while (this.#places[this.#placeOf(this.#lastId)] !== undefined);
+    } while (this.#places[this.#placeOf(this.#lastId)] !== undefined || this.#displaced.has(this.#lastId));
     return this.#lastId;
   }
 

@@ -146,6 +146,7 @@ export class FrameReader {
   stop(): void {
     this.#stopped = true;
     this.#body = undefined;
+    this.#headBytes = 0;
   }
 
   /**

@@ -1,12 +1,20 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { HamletError, errnoOf } from '../lib/errors.js';
+import * as v from 'valibot';
+import {
+  child as childSchema,
+  type Child,
+  type ExitStatus,
+  type SpawnRequest,
+} from '../ipc/services/host.js';
 import { Broadcast } from '../lib/broadcast.js';
+import { HamletError, messageOf } from '../lib/errors.js';
 import { replaceFile } from '../lib/files.js';
+import type { Log } from '../lib/log.js';
 import { sleep } from '../lib/time.js';
-import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
+import { checkProgram, execFailure } from './exec.js';
 import type { Secrets } from './secrets.js';
 
 /** Where the children's output goes (src/host/pipes.ts). */
@@ -22,6 +30,10 @@ export interface ChildrenOptions {
   readonly file: string;
   readonly secrets: Secrets;
   readonly outputs: Outputs;
+  /** Told of what goes wrong where nobody waits for an answer. */
+  readonly log?: Log;
+  /** How long leftovers may take to heed SIGTERM, in milliseconds; 10,000 unless given. */
+  readonly endPatienceMs?: number;
 }
 
 export interface ChildNews {
@@ -29,9 +41,9 @@ export interface ChildNews {
   readonly snapshot: boolean;
 }
 
-/** How long what a killed run left behind may take to end by itself, in milliseconds. */
-const leftoverPatienceMs = 10_000;
-const leftoverPollMs = 25;
+/** How long a process may take to heed SIGTERM, and then to vanish after SIGKILL, in milliseconds. */
+const endPatienceMs = 10_000;
+const endPollMs = 25;
 
 /**
  * The table of children: what runs, under which pid, since when, and how the last one ended. The only place that
@@ -62,7 +74,7 @@ export class Children {
 
   /**
    * Starts a component. Returns when its program has been executed.
-   * Throws ALREADY_EXISTS while one of that name runs, NOT_FOUND or PERMISSION_DENIED when it cannot be executed.
+   * Throws ALREADY_EXISTS while one of that name runs; what exec.ts throws when it cannot be executed.
    */
   async spawn(request: SpawnRequest): Promise<Child> {
     const { name, argv, env, cwd, secrets } = request;
@@ -72,26 +84,15 @@ export class Children {
     }
     this.#starting.add(name);
     try {
+      const [file = '', ...args] = argv;
+      checkProgram(file, cwd);
       if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
       await this.#draining.get(name);
       const run = (old?.run ?? 0) + 1;
-      const output = this.#options.outputs.openOutput(name, run);
-      const [file = '', ...args] = argv;
-      let started: ChildProcess;
-      try {
-        started = spawn(file, args, {
-          cwd,
-          env,
-          detached: true,
-          stdio: ['ignore', output.stdout, output.stderr],
-        });
-        await executed(started, file);
-      } finally {
-        output.close();
-      }
+      const started = await this.#execute(file, args, { env, cwd, name, run });
       return this.#record(started, name, run, digestOf(request));
     } catch (error) {
-      await this.#options.secrets.remove(name);
+      await this.#removeSecrets(name);
       throw error;
     } finally {
       this.#starting.delete(name);
@@ -101,30 +102,54 @@ export class Children {
   /** Sends a signal to a component's process group. Throws NOT_FOUND when it does not run. */
   signal(name: string, signal: NodeJS.Signals): void {
     const child = this.#table.get(name);
-    if (child?.exit !== null || !sendSignal(-child.pid, signal)) {
+    if (child?.exit !== null || !signalGroup(child.pid, signal)) {
       throw new HamletError('NOT_FOUND', `${name} does not run`);
     }
   }
 
   /**
    * Ends what a run of Hamlet that was killed has left behind, and remembers how often each component was started.
-   * Returns the names of what was ended; throws INTERNAL, naming it, for a process that even SIGKILL does not end.
+   * Returns the names of what was ended; throws INTERNAL, naming it, for what even SIGKILL does not end.
    */
   async endLeftovers(signal: AbortSignal): Promise<readonly string[]> {
     const left = readTable(this.#options.file);
     const alive = left.filter((child) => child.exit === null && isAlive(child.pid, child.startTicks));
-    await Promise.all(alive.map((child) => endGroup(child, signal)));
+    const ends = await Promise.allSettled(alive.map((child) => this.#end(child, signal)));
+    throwFailures(ends);
     const exit: ExitStatus = { code: null, signal: 'SIGTERM', atMs: Date.now() };
     for (const child of left) this.#table.set(child.name, { ...child, exit: child.exit ?? exit });
     await this.#options.secrets.removeAll();
     return alive.map((child) => child.name);
   }
 
-  /** Ends everything that runs, in the given order of names; for when nobody else is left to do it. */
+  /**
+   * Ends everything that runs, in the given order of names; for when nobody else is left to do it.
+   * Throws INTERNAL at the end, naming it, for what even SIGKILL does not end.
+   */
   async endAll(order: readonly string[], signal: AbortSignal): Promise<void> {
+    const ends: PromiseSettledResult<void>[] = [];
     for (const name of order) {
       const child = this.#table.get(name);
-      if (child?.exit === null) await endGroup(child, signal);
+      if (child?.exit === null) ends.push(...(await Promise.allSettled([this.#end(child, signal)])));
+    }
+    throwFailures(ends);
+  }
+
+  async #execute(
+    file: string,
+    args: readonly string[],
+    { env, cwd, name, run }: Pick<SpawnRequest, 'env' | 'cwd' | 'name'> & { readonly run: number },
+  ): Promise<ChildProcess> {
+    const output = this.#options.outputs.openOutput(name, run);
+    try {
+      const { stdout, stderr } = output;
+      const started = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', stdout, stderr] });
+      await new Promise((resolve, reject) => started.once('spawn', resolve).on('error', reject));
+      return started;
+    } catch (error) {
+      throw execFailure(file, error);
+    } finally {
+      output.close();
     }
   }
 
@@ -138,7 +163,7 @@ export class Children {
       // What it started and did not end must not keep its ports and files from the next run.
       sendSignal(-pid, 'SIGKILL');
       this.#draining.set(name, this.#options.outputs.endRun(name));
-      void this.#options.secrets.remove(name).finally(() => {
+      void this.#removeSecrets(name).then(() => {
         this.#set({ ...child, exit: { code, signal, atMs: Date.now() } });
       });
     });
@@ -147,20 +172,41 @@ export class Children {
 
   #set(child: Child): void {
     this.#table.set(child.name, child);
-    replaceFile(this.#options.file, JSON.stringify(this.all), 0o600);
     this.#changes.send(child);
+    try {
+      replaceFile(this.#options.file, JSON.stringify(this.all), 0o600);
+    } catch (error) {
+      // A full disk is no reason to end what runs; the next change writes the whole table again.
+      this.#options.log?.error({ err: error }, `the table of children was not written: ${messageOf(error)}`);
+    }
   }
-}
 
-/** Resolves when the program runs; rejects when it could not be executed. */
-async function executed(started: ChildProcess, file: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    started.once('spawn', resolve);
-    started.once('error', (cause) => {
-      const code = errnoOf(cause) === 'ENOENT' ? 'NOT_FOUND' : 'PERMISSION_DENIED';
-      reject(new HamletError(code, `${file} cannot be executed`, { cause }));
-    });
-  });
+  async #end({ name, pid, startTicks }: Child, signal: AbortSignal): Promise<void> {
+    const { endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+    const hasEnded = async (): Promise<boolean> => {
+      const deadlineMs = performance.now() + patienceMs;
+      while (isAlive(pid, startTicks)) {
+        if (performance.now() >= deadlineMs) return false;
+        await sleep(endPollMs, signal);
+      }
+      return true;
+    };
+    signalGroup(pid, 'SIGTERM');
+    const heeded = await hasEnded();
+    // What it started and did not end goes in any case.
+    sendSignal(-pid, 'SIGKILL');
+    if (heeded || (await hasEnded())) return;
+    throw new HamletError('INTERNAL', `${name} (process ${pid}) is there even after SIGKILL`);
+  }
+
+  /** Secrets that cannot be taken away are told of; the end of their component, or a new start, has to go on. */
+  async #removeSecrets(name: string): Promise<void> {
+    try {
+      await this.#options.secrets.remove(name);
+    } catch (error) {
+      this.#options.log?.error({ err: error }, `the secrets of ${name} are still there: ${messageOf(error)}`);
+    }
+  }
 }
 
 function digestOf({ argv, env, cwd, secrets }: SpawnRequest): string {
@@ -169,26 +215,29 @@ function digestOf({ argv, env, cwd, secrets }: SpawnRequest): string {
   return hash.digest('hex');
 }
 
-/** A table that cannot be read is no table: it lies on a file system that is empty after a boot. */
-function readTable(file: string): Child[] {
+/**
+ * The table as a run of Hamlet left it. One that cannot be read is no table: it lies on a file system that is empty
+ * after a boot.
+ */
+export function readTable(file: string): Child[] {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Child[];
+    return v.parse(v.array(childSchema), JSON.parse(readFileSync(file, 'utf8')));
   } catch {
     return [];
   }
 }
 
-async function endGroup(child: Child, signal: AbortSignal): Promise<void> {
-  sendSignal(-child.pid, 'SIGTERM');
-  for (let waitedMs = 0; isAlive(child.pid, child.startTicks); waitedMs += leftoverPollMs) {
-    if (waitedMs >= 2 * leftoverPatienceMs) {
-      throw new HamletError(
-        'INTERNAL',
-        `${child.name}, left from an earlier run as process ${child.pid}, cannot be ended`,
-      );
-    }
-    if (waitedMs === leftoverPatienceMs) sendSignal(-child.pid, 'SIGKILL');
-    await sleep(leftoverPollMs, signal);
-  }
-  sendSignal(-child.pid, 'SIGKILL');
+/** As sendSignal(); SIGTERM is followed by SIGCONT, without which a stopped process would not notice it. */
+function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
+  const received = sendSignal(-pid, signal);
+  if (signal === 'SIGTERM') sendSignal(-pid, 'SIGCONT');
+  return received;
+}
+
+function throwFailures(results: readonly PromiseSettledResult<void>[]): void {
+  const reasons = results.flatMap((result): unknown[] =>
+    result.status === 'rejected' ? [result.reason] : [],
+  );
+  if (reasons.length === 1) throw reasons[0];
+  if (reasons.length > 1) throw new HamletError('INTERNAL', reasons.map(messageOf).join('; '));
 }

@@ -33,6 +33,10 @@ export class Secrets {
 
   /** Mounts and fills the component's folder. Throws INTERNAL when the mount fails. */
   async provide(name: string, files: readonly SecretFile[]): Promise<void> {
+    const wrong = files.find((file) => file.name !== path.basename(file.name));
+    if (wrong !== undefined) {
+      throw new HamletError('INVALID_ARGUMENT', `"${wrong.name}" is not a file's name`);
+    }
     await this.remove(name);
     const folder = this.folder(name);
     // A run that was killed just then may have left the folder without its mount.
@@ -46,8 +50,6 @@ export class Secrets {
       });
     }
     for (const { name: file, data } of files) {
-      if (file !== path.basename(file))
-        throw new HamletError('INVALID_ARGUMENT', `"${file}" is not a file's name`);
       writeFileSync(path.join(folder, file), data, { mode: 0o400, flag: 'wx' });
     }
   }

@@ -1,0 +1,97 @@
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+} from 'node:fs';
+import path from 'node:path';
+import { HamletError, errnoOf, type ErrorCode } from '../lib/errors.js';
+
+/** What e_machine of an ELF header says (elf.h), by Node's names of the architectures that Hamlet runs on. */
+const elfMachines: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };
+const elfMagic = Buffer.from('\x7fELF', 'latin1');
+const elfMachineOffset = 18;
+const headBytes = 20;
+
+/** Why a program cannot be executed; `exec` in the details of the error that says so. */
+export type ExecProblem = 'no-folder' | 'missing' | 'not-executable' | 'wrong-format';
+
+/**
+ * Checks that a program can be executed in a folder. It is looked at first because an attempt tells less: execvp(3)
+ * has /bin/sh run what the kernel does not know, a binary of another architecture too, and a missing folder looks like
+ * a missing program. Throws NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION with an ExecProblem in its details.
+ */
+export function checkProgram(file: string, folder: string): void {
+  if (!path.isAbsolute(file)) {
+    throw new HamletError('INVALID_ARGUMENT', `"${file}" is not the absolute path of a program`);
+  }
+  if (!isFolder(folder)) throw failure('FAILED_PRECONDITION', 'no-folder', `there is no folder ${folder}`);
+  if (!existsSync(file)) throw failure('NOT_FOUND', 'missing', `there is no program ${file}`);
+  const problem = formatProblem(readHead(file));
+  if (problem !== undefined) throw failure('FAILED_PRECONDITION', 'wrong-format', `${file} ${problem}`);
+}
+
+/** What says that the machine, and not the program, is in the way (errno(3)). */
+const shortages: readonly (string | undefined)[] = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM'];
+
+/** Names what kept a checked program from being executed after all. */
+export function execFailure(file: string, cause: unknown): HamletError {
+  const errno = errnoOf(cause);
+  if (shortages.includes(errno)) {
+    return new HamletError('RESOURCE_EXHAUSTED', `the machine has nothing left to start ${file} with`, {
+      cause,
+    });
+  }
+  if (errno === 'ENOENT') {
+    const message = `the interpreter or dynamic loader of ${file} is missing`;
+    return failure('FAILED_PRECONDITION', 'wrong-format', message, cause);
+  }
+  if (errno === 'EACCES' || errno === 'EPERM') {
+    return failure('PERMISSION_DENIED', 'not-executable', `${file} may not be executed`, cause);
+  }
+  return new HamletError('INTERNAL', `${file} could not be executed`, { cause });
+}
+
+/** The first bytes of a program. Throws PERMISSION_DENIED for what is no executable file. */
+function readHead(file: string): Buffer {
+  let fd: number | undefined;
+  try {
+    accessSync(file, constants.X_OK);
+    fd = openSync(file, 'r');
+    if (!fstatSync(fd).isFile()) {
+      throw failure('PERMISSION_DENIED', 'not-executable', `${file} is not a file`);
+    }
+    const head = Buffer.alloc(headBytes);
+    return head.subarray(0, readSync(fd, head));
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EACCES') throw cause;
+    throw failure('PERMISSION_DENIED', 'not-executable', `${file} is not executable`, cause);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+function formatProblem(head: Buffer): string | undefined {
+  if (head.toString('latin1', 0, 2) === '#!') return undefined;
+  if (head.length < headBytes || !head.subarray(0, elfMagic.length).equals(elfMagic)) {
+    return 'is neither a program nor a script';
+  }
+  if (head.readUInt16LE(elfMachineOffset) === elfMachines[process.arch]) return undefined;
+  return `is built for another architecture; this machine is ${process.arch}`;
+}
+
+function isFolder(folder: string): boolean {
+  try {
+    return statSync(folder).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function failure(code: ErrorCode, exec: ExecProblem, message: string, cause?: unknown): HamletError {
+  return new HamletError(code, message, { cause, details: { exec } });
+}

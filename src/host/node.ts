@@ -77,6 +77,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     file: run.children,
     secrets,
     outputs: pipes,
+    log,
   });
   const left = await children.endLeftovers(signal);
   if (left.length > 0) log.warn({ left }, `ended what an earlier run left behind: ${left.join(', ')}`);
@@ -91,7 +92,11 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     signal,
   });
   let components: Components | undefined;
-  serve(connection, host, hostHandlers({ children, secrets, board, bin: run.bin, components: () => components }));
+  serve(
+    connection,
+    host,
+    hostHandlers({ children, secrets, board, bin: run.bin, components: () => components }),
+  );
 
   const workers = new Workers({
     router,
@@ -150,16 +155,22 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   }
 
   async function stopComponents(): Promise<void> {
-    const patience = AbortSignal.timeout(stopTimeoutMs);
-    if (workers.isHealthy('kubelet')) {
-      try {
-        const { killed } = await client(connection, kubelet).stop({});
-        if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
-        return;
-      } catch (error) {
-        log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
-      }
+    try {
+      await stopInOrder();
+      // Nothing is left by now, unless nobody was there to be asked.
+      await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs));
+    } catch (error) {
+      log.error({ err: error }, `not everything could be stopped: ${messageOf(error)}`);
     }
-    await children.endAll([...componentNames].reverse(), patience);
+  }
+
+  async function stopInOrder(): Promise<void> {
+    if (!workers.isHealthy('kubelet')) return;
+    try {
+      const { killed } = await client(connection, kubelet).stop({});
+      if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
+    } catch (error) {
+      log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
+    }
   }
 }

@@ -3,33 +3,46 @@ import { builtinLabel, type KubernetesObject } from './object.js';
 /** What has to be done about one object, and why. */
 export type Action =
   | { readonly kind: 'none' }
-  | { readonly kind: 'create'; readonly reason: string }
-  | { readonly kind: 'replace'; readonly reason: string }
+  | ({ readonly kind: 'create' } & Write)
+  | ({ readonly kind: 'replace' } & Write)
+  /** Removed and created: it differs in what may not be changed. */
+  | ({ readonly kind: 'remake' } & Write)
   | { readonly kind: 'remove'; readonly reason: string };
+
+export interface Write {
+  readonly desired: KubernetesObject;
+  readonly reason: string;
+}
 
 export interface Situation {
   /** How the object has to be; undefined for one that is not ours. */
   readonly desired: KubernetesObject | undefined;
-  /** How it is; undefined when there is none with our label. */
+  /** How it is; undefined when there is none. */
   readonly observed: KubernetesObject | undefined;
   /** What the API server made of the desired object when it was written last: it may fill in defaults. */
   readonly settled: KubernetesObject | undefined;
+  /** The field that the API server lets nobody change, if the kind has one. */
+  readonly fixedField: string | undefined;
 }
 
 /** The one place that says what the reconciler does. Pure. */
-export function decide({ desired, observed, settled }: Situation): Action {
+export function decide({ desired, observed, settled, fixedField }: Situation): Action {
   if (desired === undefined) return decideForeign(observed);
-  if (observed === undefined) return { kind: 'create', reason: 'it is missing' };
+  if (observed === undefined) return { kind: 'create', desired, reason: 'it is missing' };
   if (observed.metadata.deletionTimestamp !== undefined) {
     // Somebody's finalizer holds it back. Ours has none, so that replacing it lets the deletion finish.
-    return { kind: 'replace', reason: 'it is being deleted' };
+    return { kind: 'replace', desired, reason: 'it is being deleted' };
+  }
+  if (fixedField !== undefined) {
+    const fixed = firstDifference(desired[fixedField], observed[fixedField], fixedField);
+    if (fixed !== undefined) return { kind: 'remake', desired, reason: `${fixed} was altered` };
   }
   const difference = firstDifference(content(desired), content(observed));
   if (difference === undefined) return { kind: 'none' };
   if (settled !== undefined && firstDifference(content(settled), content(observed)) === undefined) {
     return { kind: 'none' };
   }
-  return { kind: 'replace', reason: `${difference} was altered` };
+  return { kind: 'replace', desired, reason: `${difference} was altered` };
 }
 
 function decideForeign(observed: KubernetesObject | undefined): Action {

@@ -60,7 +60,9 @@ class KindKeeper implements Follower {
     this.#kind = kind;
     this.#options = options;
     const desired = kind.objects(options.features);
-    this.#ours = new Map(desired.map((object) => [object.metadata.name, this.#keep(object)]));
+    this.#ours = new Map(
+      desired.map((object) => [object.metadata.name, this.#keep(object.metadata.name, object)]),
+    );
   }
 
   get missing(): readonly string[] {
@@ -90,14 +92,12 @@ class KindKeeper implements Follower {
     if (known !== undefined) return known;
     // The others are remembered for as long as their backoff counts, and no longer.
     for (const [other, kept] of this.#others) if (kept.isForgettable) this.#others.delete(other);
-    const added = this.#keep(undefined, name);
+    const added = this.#keep(name, undefined);
     this.#others.set(name, added);
     return added;
   }
 
-  #keep(desired: KubernetesObject): KeptObject;
-  #keep(desired: undefined, name: string): KeptObject;
-  #keep(desired: KubernetesObject | undefined, name = desired?.metadata.name ?? ''): KeptObject {
+  #keep(name: string, desired: KubernetesObject | undefined): KeptObject {
     const { api, log, signal, onProgress } = this.#options;
     return new KeptObject({ kind: this.#kind, name, desired, api, log, signal, onProgress });
   }

@@ -3,7 +3,7 @@ import { isHamletError, messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
 import { Backoff, type BackoffLimits } from './backoff.js';
 import type { ApiClient } from './client.js';
-import { decide, type Action } from './decide.js';
+import { decide, type Action, type Write } from './decide.js';
 import { pathOf, type BuiltinKind, type KubernetesObject } from './object.js';
 
 /**
@@ -60,25 +60,26 @@ export class KeptObject {
 
   /** Takes note of how the object is now, undefined when there is none with our label, and puts it right. */
   observe(object: KubernetesObject | undefined): void {
-    this.#observed = object;
-    this.#isStale = true;
+    this.#learn(object);
     this.#options.onProgress();
     if (!this.#isBusy) void this.#putRight();
   }
 
   #decide(): Action {
-    return decide({ desired: this.#options.desired, observed: this.#observed, settled: this.#settled });
+    const { desired, kind } = this.#options;
+    return decide({ desired, observed: this.#observed, settled: this.#settled, fixedField: kind.fixedField });
   }
 
   async #putRight(): Promise<void> {
     const { signal, onProgress } = this.#options;
     this.#isBusy = true;
     try {
+      let backoff = this.#rightings;
       while (this.#isStale && this.#decide().kind !== 'none') {
-        const delayMs = this.#rightings.next();
+        const delayMs = backoff.next();
         if (delayMs > 0) await sleep(delayMs, signal);
         this.#isStale = false;
-        await this.#try(this.#decide());
+        backoff = (await this.#try(this.#decide())) ? this.#rightings : this.#failures;
         onProgress();
       }
     } catch (error) {
@@ -88,67 +89,65 @@ export class KeptObject {
     }
   }
 
-  /** Acts; a failure is logged, waited for, and counts as if the object had changed. */
-  async #try(action: Action): Promise<void> {
+  /** Acts, and says whether it could. A failure counts as if the object had changed. */
+  async #try(action: Action): Promise<boolean> {
     const { log, signal } = this.#options;
     try {
       await this.#act(action);
+      return true;
     } catch (error) {
       signal.throwIfAborted();
-      const retryMs = Math.round(this.#failures.next());
       const reason = messageOf(error);
-      log.warn(
-        { object: this.#label, reason, retryMs },
-        `could not ${action.kind} ${this.#label}: ${reason}`,
-      );
-      await sleep(retryMs, signal);
+      log.warn({ object: this.#label, reason }, `could not ${action.kind} ${this.#label}: ${reason}`);
       this.#isStale = true;
+      return false;
     }
   }
 
   async #act(action: Action): Promise<void> {
-    const { desired } = this.#options;
-    if (action.kind === 'none') return;
-    if (action.kind === 'remove') {
-      await this.#remove();
-      this.#say('removed', action.reason);
-    } else if (desired !== undefined) {
-      this.#settled =
-        action.kind === 'create'
-          ? await this.#create(desired, action.reason)
-          : await this.#replace(desired, action.reason);
+    switch (action.kind) {
+      case 'none':
+        return;
+      case 'create':
+        return this.#create(action);
+      case 'replace':
+        return this.#replace(action);
+      case 'remake':
+        await this.#remove();
+        return this.#create(action);
+      case 'remove':
+        await this.#remove();
+        this.#say('removed', action.reason);
+        return;
+      default:
+        action satisfies never;
     }
   }
 
-  async #create(desired: KubernetesObject, reason: string): Promise<KubernetesObject> {
+  async #create({ desired, reason }: Write): Promise<void> {
     const { api, signal } = this.#options;
     try {
-      const created = await api.create(this.#collection, desired, signal);
+      this.#settled = await api.create(this.#collection, desired, signal);
       this.#say('created', reason);
-      return created;
     } catch (error) {
       if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
-      return this.#replace(desired, 'it was there without the label');
+      // It has lost the label that the watch goes by.
+      this.#learn(await api.get<KubernetesObject>(this.#path, {}, signal));
     }
   }
 
-  async #replace(desired: KubernetesObject, reason: string): Promise<KubernetesObject> {
+  async #replace({ desired, reason }: Write): Promise<void> {
     const { api, signal } = this.#options;
     try {
-      const replaced = await api.replace(this.#path, desired, signal);
+      this.#settled = await api.replace(this.#path, desired, signal);
       this.#say('replaced', reason);
-      return replaced;
     } catch (error) {
-      if (!isHamletError(error, 'INVALID_ARGUMENT') && !isHamletError(error, 'NOT_FOUND')) throw error;
-      // Either it has gone meanwhile, or it has a field that may not change, such as the role of a binding.
-      if (isHamletError(error, 'INVALID_ARGUMENT')) await this.#remove();
-      const created = await api.create(this.#collection, desired, signal);
-      this.#say('created', reason);
-      return created;
+      if (!isHamletError(error, 'NOT_FOUND')) throw error;
+      this.#learn(undefined);
     }
   }
 
-  /** Only the object that was seen: what has lost our label since is nobody's to remove. */
+  /** Only what was seen: an object that has lost our label since is nobody's to remove, and the watch tells. */
   async #remove(): Promise<void> {
     const { api, signal } = this.#options;
     try {
@@ -156,6 +155,11 @@ export class KeptObject {
     } catch (error) {
       if (!isHamletError(error, 'NOT_FOUND') && !isHamletError(error, 'ABORTED')) throw error;
     }
+  }
+
+  #learn(object: KubernetesObject | undefined): void {
+    this.#observed = object;
+    this.#isStale = true;
   }
 
   #say(what: string, reason: string): void {

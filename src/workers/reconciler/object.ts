@@ -29,6 +29,8 @@ export interface BuiltinKind {
   readonly kind: string;
   /** The kind's place below its API group: `clusterroles`. */
   readonly plural: string;
+  /** The field that the API server lets nobody change, if there is one: the object has to be made anew. */
+  readonly fixedField?: string;
   /** Whether a release serves this kind at all. */
   served(features: Features): boolean;
   /** The objects of this kind that a release needs, whole but for what the API server adds. */

@@ -34,7 +34,7 @@ void t.test('an object is in place whatever the API server adds of its own', (t)
     fc.assert(
       fc.property(serverOwned, (more) => {
         const { apiVersion: _a, kind: _k, ...item } = stored(desired, more);
-        return decide({ desired, observed: item, settled: undefined }).kind === 'none';
+        return decide({ desired, observed: item, settled: undefined, fixedField: undefined }).kind === 'none';
       }),
       { numRuns: 200 },
     ),
@@ -48,7 +48,7 @@ void t.test('whatever else is changed is put right', (t) => {
       fc.property(serverOwned, fc.jsonValue(), (more, value) => {
         const observed = stored({ ...desired, rules: value }, more);
         const difference = firstDifference(desired.rules, value, 'rules');
-        const action = decide({ desired, observed, settled: undefined });
+        const action = decide({ desired, observed, settled: undefined, fixedField: undefined });
         if (difference === undefined) return action.kind === 'none';
         return action.kind === 'replace' && action.reason === `${difference} was altered`;
       }),
@@ -67,37 +67,66 @@ void t.test('what changes the meaning of an object or of its deletion counts as 
     [{ ownerReferences: [{}] }, 'metadata.ownerReferences'],
   ];
   for (const [change, where] of changes) {
-    const action = decide({ desired, observed: stored(desired, change), settled: undefined });
-    t.same(action, { kind: 'replace', reason: `${where} was altered` });
+    const action = decide({
+      desired,
+      observed: stored(desired, change),
+      settled: undefined,
+      fixedField: undefined,
+    });
+    t.same(action, { kind: 'replace', desired, reason: `${where} was altered` });
   }
   t.end();
 });
 
+void t.test('an object whose fixed field was altered is made anew, whatever else was altered', (t) => {
+  const fixedField = 'roleRef';
+  const bound = { ...desired, roleRef: { kind: 'ClusterRole', name: 'a' } };
+  const act = (observed: KubernetesObject) =>
+    decide({ desired: bound, observed, settled: undefined, fixedField });
+  t.match(act(bound), { kind: 'none' });
+  const other = { ...bound, roleRef: { ...bound.roleRef, name: 'b' } };
+  t.match(act(other), { kind: 'remake', reason: 'roleRef.name was altered' });
+  t.match(act(stored(other, { labels: {} })), { kind: 'remake' });
+  t.match(act({ ...bound, rules: [] }), { kind: 'replace' });
+  t.match(act(stored(other, { deletionTimestamp: '2021-01-13T13:20:00Z' })), { kind: 'replace' });
+  t.end();
+});
+
 void t.test('a missing object is made', (t) => {
-  t.match(decide({ desired, observed: undefined, settled: undefined }), { kind: 'create' });
-  t.match(decide({ desired, observed: undefined, settled: desired }), { kind: 'create' });
+  t.match(decide({ desired, observed: undefined, settled: undefined, fixedField: undefined }), {
+    kind: 'create',
+  });
+  t.match(decide({ desired, observed: undefined, settled: desired, fixedField: undefined }), {
+    kind: 'create',
+  });
   t.end();
 });
 
 void t.test('an object that is being deleted is not in place, even if it is unaltered', (t) => {
   const observed = stored(desired, { deletionTimestamp: '2021-01-13T13:20:00Z' });
-  t.match(decide({ desired, observed, settled: desired }), { kind: 'replace' });
+  t.match(decide({ desired, observed, settled: desired, fixedField: undefined }), { kind: 'replace' });
   t.end();
 });
 
 void t.test('defaults that the API server fills in are accepted once it has answered with them', (t) => {
   const filledIn: KubernetesObject = { ...desired, defaulted: true };
-  t.match(decide({ desired, observed: filledIn, settled: undefined }), { kind: 'replace' });
-  t.match(decide({ desired, observed: filledIn, settled: filledIn }), { kind: 'none' });
-  t.match(decide({ desired, observed: desired, settled: filledIn }), { kind: 'none' });
+  t.match(decide({ desired, observed: filledIn, settled: undefined, fixedField: undefined }), {
+    kind: 'replace',
+  });
+  t.match(decide({ desired, observed: filledIn, settled: filledIn, fixedField: undefined }), {
+    kind: 'none',
+  });
+  t.match(decide({ desired, observed: desired, settled: filledIn, fixedField: undefined }), { kind: 'none' });
   const altered = { ...filledIn, rules: [] };
-  t.match(decide({ desired, observed: altered, settled: filledIn }), { kind: 'replace' });
+  t.match(decide({ desired, observed: altered, settled: filledIn, fixedField: undefined }), {
+    kind: 'replace',
+  });
   t.end();
 });
 
 void t.test('of other objects only those with the label are removed', (t) => {
   const situation = (observed: KubernetesObject | undefined) =>
-    decide({ desired: undefined, observed, settled: undefined }).kind;
+    decide({ desired: undefined, observed, settled: undefined, fixedField: undefined }).kind;
   t.equal(situation(undefined), 'none');
   t.equal(situation(desired), 'remove');
   t.equal(situation(stored(desired, { deletionTimestamp: '2021-01-13T13:20:00Z' })), 'none');

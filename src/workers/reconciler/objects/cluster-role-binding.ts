@@ -35,6 +35,7 @@ export const clusterRoleBindings: BuiltinKind = {
   apiVersion,
   kind: 'ClusterRoleBinding',
   plural: 'clusterrolebindings',
+  fixedField: 'roleRef',
   served: () => true,
   objects: (features) => [
     binding('hamlet:apiserver-kubelet-client', apiserverKubeletClient),

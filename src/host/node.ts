@@ -139,8 +139,10 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
-    await stopComponents();
+    await stopInOrder();
+    // A worker that came up in the meantime would start again what is ended here.
     await workers.stop();
+    await endTheRest();
     await connection.close();
     await router.close();
     report.close();
@@ -154,16 +156,6 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     });
   }
 
-  async function stopComponents(): Promise<void> {
-    try {
-      await stopInOrder();
-      // Nothing is left by now, unless nobody was there to be asked.
-      await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs));
-    } catch (error) {
-      log.error({ err: error }, `not everything could be stopped: ${messageOf(error)}`);
-    }
-  }
-
   async function stopInOrder(): Promise<void> {
     if (!workers.isHealthy('kubelet')) return;
     try {
@@ -171,6 +163,15 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
       if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
     } catch (error) {
       log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
+    }
+  }
+
+  /** Nothing is left by now, unless nobody was there to be asked. */
+  async function endTheRest(): Promise<void> {
+    try {
+      await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs));
+    } catch (error) {
+      log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
     }
   }
 }

@@ -30,7 +30,9 @@ const notHere = (): never => {
 
 /** What a test does not serve. */
 function rest<S extends Service>(service: S): Handlers<S> {
-  return Object.fromEntries(Object.keys(service.methods).map((name) => [name, notHere])) as unknown as Handlers<S>;
+  return Object.fromEntries(
+    Object.keys(service.methods).map((name) => [name, notHere]),
+  ) as unknown as Handlers<S>;
 }
 
 const kubelet = { name: 'kube.kubelet', pid: 1, startTicks: 0, run: 1, startedAtMs: 0, digest: '' };

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { parseArguments, usage } from './host/arguments.js';
 import { exitCodes, fail } from './host/exit.js';
+import { runDbg } from './host/dbg.js';
 import { runNode } from './host/node.js';
 import { reset } from './host/reset/reset.js';
 import { HamletError } from './lib/errors.js';
@@ -22,7 +23,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 try {
-  const { command, config: file, yes } = parseArguments(process.argv.slice(2));
+  const { command, config: file, yes, dbg = [] } = parseArguments(process.argv.slice(2));
   switch (command) {
     case 'help':
       process.stdout.write(usage);
@@ -33,6 +34,8 @@ try {
       await runNode({ config, workers, findComponents: resolveComponents }, stop.signal);
       break;
     }
+    case 'pki':
+      process.exit(await runDbg(await loadConfig(file), dbg));
     case 'reset':
       await reset(await loadConfig(file), { yes, signal: stop.signal });
       break;

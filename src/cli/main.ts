@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { messageOf } from '../lib/errors.js';
 import { UsageError, defaultEndpoint, endpointFrom, commonOptions, parse } from './arguments.js';
 import type { Command } from './command.js';
+import { certs } from './certs.js';
 import { condition } from './condition.js';
 import { kubectl } from './kubectl.js';
 import { logs } from './logs.js';
 import { print, table } from './output.js';
 
-const commands: readonly Command[] = [logs, condition, kubectl];
+const commands: readonly Command[] = [logs, condition, certs, kubectl];
 
 const help = `Ask a Hamlet node what it is doing, and run kubectl on it.
 

@@ -7,6 +7,7 @@ Usage:
   hamlet [run]           runs the node in the foreground until SIGTERM or Ctrl-C
   hamlet reset [--yes]   takes everything away that the node has made: pods, mounts, namespaces,
                          interfaces, firewall rules, state; asks first unless --yes is given
+  hamlet pki list        lists the node's certificates (-o json for programs); the node has to run
   hamlet --help          this text
 
 Options:
@@ -19,9 +20,11 @@ Examples:
 `;
 
 export interface Arguments {
-  readonly command: 'run' | 'reset' | 'help';
+  readonly command: 'run' | 'reset' | 'pki' | 'help';
   readonly config: string | undefined;
   readonly yes: boolean;
+  /** What `hamlet pki` hands to dbg. */
+  readonly dbg?: readonly string[];
 }
 
 /** Reads the command line. Throws INVALID_ARGUMENT that says what was wrong and where the usage is. */
@@ -31,10 +34,17 @@ export function parseArguments(words: readonly string[]): Arguments {
   const config = values.config ?? process.env.HAMLET_CONFIG;
   const yes = values.yes ?? false;
   if (values.help === true) return { command: 'help', config, yes };
+  if (command === 'pki') return { command, config, yes, dbg: pkiWords(rest, values.output) };
+  if (values.output !== undefined) throw wrong('--output belongs to pki list');
   if (rest.length > 0) throw wrong(`unexpected "${rest.join(' ')}"`);
   if (command !== 'run' && command !== 'reset') throw wrong(`there is no command "${command}"`);
   if (yes && command !== 'reset') throw wrong('--yes belongs to reset');
   return { command, config, yes };
+}
+
+function pkiWords([what, ...rest]: readonly string[], output: string | undefined): readonly string[] {
+  if (what !== 'list' || rest.length > 0) throw wrong('hamlet pki knows "list"');
+  return ['certs', ...(output === undefined ? [] : [`--output=${output}`])];
 }
 
 function parse(words: readonly string[]) {
@@ -45,6 +55,7 @@ function parse(words: readonly string[]) {
       options: {
         config: { type: 'string' },
         yes: { type: 'boolean', short: 'y' },
+        output: { type: 'string', short: 'o' },
         help: { type: 'boolean', short: 'h' },
       },
     });

@@ -10,6 +10,26 @@ export type Holder = v.InferOutput<typeof holder>;
 export const credentialFile = v.strictObject({ name, data: bytes });
 export type CredentialFile = v.InferOutput<typeof credentialFile>;
 
+export const certificateInfo = v.strictObject({
+  name,
+  /** "O=system:masters, CN=hamlet:master" */
+  subject: v.string(),
+  issuer: name,
+  usage: v.picklist(['authority', 'serving', 'client']),
+  /** The component or worker that has it. */
+  holder: name,
+  /** Hex. */
+  serial: v.string(),
+  /** Wall clock, milliseconds since the epoch. */
+  notBeforeMs: v.number(),
+  notAfterMs: v.number(),
+  /** When the next one is issued; null for one that is not renewed by itself. */
+  renewalMs: v.nullable(v.number()),
+  /** DNS names and addresses. */
+  names: v.array(v.string()),
+});
+export type CertificateInfo = v.InferOutput<typeof certificateInfo>;
+
 /** The PKI in etcd. Every call waits for it within the caller's deadline, then UNAVAILABLE with what it waits for. */
 export const certs = service('certs', {
   /**
@@ -40,6 +60,11 @@ export const certs = service('certs', {
     v.strictObject({ kubeconfig: v.string(), expiresAtMs: v.number() }),
     { deadlineMs: 5_000, idempotent: true },
   ),
+  /** Every certificate of the PKI; UNAVAILABLE at once while there is none. */
+  list: unary(empty, v.strictObject({ certificates: v.array(certificateInfo) }), {
+    deadlineMs: 5_000,
+    idempotent: true,
+  }),
   /** SHA-256 fingerprints of the CAs, as a way to see that the PKI is the same one. */
   authorities: unary(
     empty,

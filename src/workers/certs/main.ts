@@ -33,7 +33,14 @@ const retryMs = 250;
 await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
   const { pki: lifetimes, ports } = data.config;
-  const service = new CertsService({ jobs, apiserverPort: ports.apiserver, lifetimes, now: Date.now });
+  const facts = factsOf(data);
+  const service = new CertsService({
+    jobs,
+    apiserverPort: ports.apiserver,
+    lifetimes,
+    facts,
+    now: Date.now,
+  });
   const hostClient = client(connection, host);
 
   const report = (condition: ConditionUpdate): void => {
@@ -45,7 +52,7 @@ await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     service.state = state;
     report(service.condition);
   };
-  void work({ data, jobs, facts: factsOf(data), enter, report, log, signal });
+  void work({ data, jobs, facts, enter, report, log, signal });
   return { services: [implement(certs, service.handlers)], stop: () => jobs[Symbol.asyncDispose]() };
 });
 

@@ -12,8 +12,9 @@ import type { Lifetimes } from '../../platform/lifetimes.js';
 import { credentialFiles } from './credentials.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
+import { listCertificates } from './list.js';
 import { notAfterMs, type Pki } from './pki.js';
-import { authorityNames, client } from './profiles.js';
+import { authorityNames, client, type NodeFacts } from './profiles.js';
 
 /** How far the PKI is. A refused one stays refused: what is wrong with it is for a person to decide. */
 export type PkiState =
@@ -35,6 +36,7 @@ export class CertsService {
   readonly #jobs: JobPool;
   readonly #apiserverPort: number;
   readonly #lifetimes: Lifetimes;
+  readonly #facts: NodeFacts;
   readonly #now: () => number;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #revision = 0;
@@ -44,16 +46,19 @@ export class CertsService {
     readonly jobs: JobPool;
     readonly apiserverPort: number;
     readonly lifetimes: Lifetimes;
+    readonly facts: NodeFacts;
     readonly now: () => number;
   }) {
     this.#jobs = options.jobs;
     this.#apiserverPort = options.apiserverPort;
     this.#lifetimes = options.lifetimes;
+    this.#facts = options.facts;
     this.#now = options.now;
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
       debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
+      list: () => ({ certificates: listCertificates(this.#readyNow(), this.#facts) }),
       authorities: async (_request, { signal }) => this.#authorities(signal),
     };
   }
@@ -110,11 +115,10 @@ export class CertsService {
         throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
       }
     }
-    const state = this.#state;
-    if (state.kind !== 'ready') throw unready(state);
+    const pki = this.#readyNow();
     const issued = await issueClient(
       this.#jobs,
-      state.pki.authorities,
+      pki.authorities,
       client(request.id, request.groups),
       { nowMs: this.#now(), lifetimeMs },
       signal,
@@ -123,13 +127,19 @@ export class CertsService {
       kubeconfig: kubeconfig({
         port: this.#apiserverPort,
         user: request.id,
-        authority: state.pki.authorities['id-ca'].certificate.toString(),
+        authority: pki.authorities['id-ca'].certificate.toString(),
         certificate: pem('CERTIFICATE', issued.certificate),
         privateKey: pem('PRIVATE KEY', issued.privateKey),
       }),
       // A certificate knows whole seconds.
       expiresAtMs: Math.floor(issued.notAfterMs / 1_000) * 1_000,
     };
+  }
+
+  #readyNow(): Pki {
+    const state = this.#state;
+    if (state.kind !== 'ready') throw unready(state);
+    return state.pki;
   }
 
   async #authorities(signal: AbortSignal) {

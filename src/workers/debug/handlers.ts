@@ -60,6 +60,16 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       for await (const { conditions } of snapshot) return { conditions };
       throw new HamletError('INTERNAL', 'the host gave no conditions');
     },
+
+    async listCertificates(_request, options) {
+      const { certificates } = await reaching('hamlet.certs', certs.list({}, options));
+      return {
+        certificates: certificates.map((certificate) => ({
+          ...certificate,
+          renewalMs: certificate.renewalMs ?? 0,
+        })),
+      };
+    },
   };
 }
 

@@ -19,7 +19,13 @@ const values = await freshPki(nowMs);
 const pki = parsePki(values, facts, nowMs);
 
 function newService(): CertsService {
-  return new CertsService({ jobs, apiserverPort: 6443, lifetimes: defaultLifetimes, now: () => nowMs });
+  return new CertsService({
+    jobs,
+    apiserverPort: 6443,
+    lifetimes: defaultLifetimes,
+    facts,
+    now: () => nowMs,
+  });
 }
 
 function readyService(): CertsService {
@@ -157,6 +163,31 @@ void t.test('names are taken as they are, and control characters not at all', as
     await t.rejects(ask(text), { code: 'INVALID_ARGUMENT' });
     await t.rejects(ask('a', [text]), { code: 'INVALID_ARGUMENT' });
   }
+});
+
+void t.test('every certificate is listed, with its next renewal', async (t) => {
+  const { certificates } = await readyService().handlers.list({}, debug);
+  t.equal(certificates.length, 13);
+  t.same(certificates[0], {
+    name: 'id-ca',
+    subject: `CN=${facts.nodeName} ID CA`,
+    issuer: 'id-ca',
+    usage: 'authority',
+    holder: 'hamlet.certs',
+    serial: pki.authorities['id-ca'].certificate.serialNumber.toLowerCase(),
+    notBeforeMs: notBeforeMs(pki.authorities['id-ca'].certificate),
+    notAfterMs: notAfterMs(pki.authorities['id-ca'].certificate),
+    renewalMs: null,
+    names: [],
+  });
+  t.match(
+    certificates.find(({ name }) => name === 'kubelet-server'),
+    { usage: 'serving', issuer: 'id-ca', holder: 'kube.kubelet', names: [facts.nodeName, '192.0.2.7'] },
+  );
+  const master = certificates.find(({ name }) => name === 'master');
+  t.match(master, { subject: 'O=system:masters, CN=hamlet:master', usage: 'client', names: [] });
+  t.ok(master?.renewalMs != null && master.renewalMs < master.notAfterMs);
+  t.throws(() => newService().handlers.list({}, debug), { code: 'UNAVAILABLE' });
 });
 
 void t.test('authorities are known by their fingerprints', async (t) => {

@@ -20,7 +20,7 @@ void t.test('help is on stdout, with examples, for the program and every command
   for (const args of [['--help'], ['help']]) {
     t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
   }
-  for (const command of ['logs', 'condition']) {
+  for (const command of ['logs', 'condition', 'certs']) {
     const asked = await run([command, '--help']);
     t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
     t.same(await run(['help', command]), asked);
@@ -34,9 +34,12 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, kubectl and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, certs, kubectl and help\nSee: dbg help',
     ],
-    [['help', 'me'], 'there is no command "me"; there are logs, condition, kubectl and help\nSee: dbg help'],
+    [
+      ['help', 'me'],
+      'there is no command "me"; there are logs, condition, certs, kubectl and help\nSee: dbg help',
+    ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
     [
@@ -219,4 +222,47 @@ void t.test('condition', async (t) => {
   t.same([JSON.parse(one), oneCode], [asJson[1], 1]);
   const [all, , allCode] = await run(['condition', '--output=json'], endpoint);
   t.same([JSON.parse(all), allCode], [asJson, 0]);
+});
+
+void t.test('certs', async (t) => {
+  const dayMs = 86_400_000;
+  const nowMs = Date.now() + 500;
+  const authority = {
+    name: 'id-ca',
+    subject: 'CN=node ID CA',
+    issuer: 'id-ca',
+    usage: 'authority',
+    holder: 'hamlet.certs',
+    serial: '0123456789abcdef0123',
+    notBeforeMs: nowMs - 300_000,
+    notAfterMs: nowMs + 3_650 * dayMs,
+    renewalMs: 0,
+    names: [],
+  };
+  const leaf = {
+    ...authority,
+    name: 'apiserver',
+    usage: 'serving',
+    holder: 'kube.apiserver',
+    names: ['localhost'],
+  };
+  const certificates = [
+    authority,
+    { ...leaf, notAfterMs: nowMs + 90 * dayMs, renewalMs: nowMs + 60 * dayMs },
+  ];
+  const endpoint = await serveDebugApi(t, { listCertificates: async () => ({ certificates }) });
+  const [text, , code] = await run(['certs'], endpoint);
+  t.equal(code, 0);
+  t.match(text.split('\n'), [
+    /^NAME {7}HOLDER {10}USAGE {6}ISSUER {2}SERIAL {8}ENDS IN {3}RENEWED IN {2}SUBJECT$/,
+    /^id-ca {6}hamlet.certs {4}authority {2}id-ca {3}0123456789ab {2}(3650d0h|3649d23h) +- +CN=node ID CA$/,
+    /^apiserver {2}kube.apiserver {2}serving {4}id-ca {3}0123456789ab {2}\d+d\d+h +(60d0h|59d23h) +CN=/,
+    /^$/,
+  ]);
+  const [json] = await run(['certs', '-o', 'json'], endpoint);
+  t.match(JSON.parse(json), [
+    { name: 'id-ca', renewal: null, notAfter: new Date(authority.notAfterMs).toISOString() },
+    { name: 'apiserver', serial: '0123456789abcdef0123', names: ['localhost'], renewal: /T/ },
+  ]);
+  t.match(await run(['certs', 'apiserver'], endpoint), ['', /too much/, 2]);
 });

@@ -22,6 +22,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       getComponentLogs: missing,
       getCondition: missing,
       listConditions: missing,
+      listCertificates: missing,
       ...handlers,
     },
     { address: '127.0.0.1', port: 0, log: { error: (fields, message) => t.fail(message, fields) } },

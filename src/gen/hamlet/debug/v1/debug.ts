@@ -251,6 +251,138 @@ export function decodeListConditionsResponse(bytes: Uint8Array): ListConditionsR
   return message;
 }
 
+export type ListCertificatesRequest = Readonly<Record<string, never>>;
+
+export function encodeListCertificatesRequest(_message: ListCertificatesRequest): Buffer {
+  return new ProtoWriter().finish();
+}
+
+export function decodeListCertificatesRequest(bytes: Uint8Array): ListCertificatesRequest {
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) reader.skip();
+  return {};
+}
+
+export interface ListCertificatesResponse {
+  /** The authorities, then the leaves. */
+  readonly certificates: readonly Certificate[];
+}
+
+export function encodeListCertificatesResponse(message: ListCertificatesResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.certificates) writer.bytes(1, encodeCertificate(item));
+  return writer.finish();
+}
+
+export function decodeListCertificatesResponse(bytes: Uint8Array): ListCertificatesResponse {
+  const message: { certificates: Certificate[] } = {
+    certificates: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.certificates.push(decodeCertificate(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** Certificate is one certificate of the PKI. Its key is told to nobody. */
+export interface Certificate {
+  /** Its name in the PKI, such as `apiserver`. */
+  readonly name: string;
+  /** Whom it names, in one line: `O=system:masters, CN=hamlet:master`. */
+  readonly subject: string;
+  /** The name of the authority that issued it. */
+  readonly issuer: string;
+  /** `authority`, `serving` or `client`. */
+  readonly usage: string;
+  /** Which component or part of Hamlet has it, such as `kube.apiserver`. */
+  readonly holder: string;
+  /** Its serial number in hex. */
+  readonly serial: string;
+  /** From when it is valid, in milliseconds since the Unix epoch. */
+  readonly notBeforeMs: number;
+  /** Until when it is valid. */
+  readonly notAfterMs: number;
+  /** When the next one is issued; 0 for one that is not renewed by itself. */
+  readonly renewalMs: number;
+  /** The DNS names and addresses that it serves. */
+  readonly names: readonly string[];
+}
+
+export function encodeCertificate(message: Certificate): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.subject !== '') writer.string(2, message.subject);
+  if (message.issuer !== '') writer.string(3, message.issuer);
+  if (message.usage !== '') writer.string(4, message.usage);
+  if (message.holder !== '') writer.string(5, message.holder);
+  if (message.serial !== '') writer.string(6, message.serial);
+  if (message.notBeforeMs !== 0) writer.int64(7, message.notBeforeMs);
+  if (message.notAfterMs !== 0) writer.int64(8, message.notAfterMs);
+  if (message.renewalMs !== 0) writer.int64(9, message.renewalMs);
+  for (const item of message.names) writer.string(10, item);
+  return writer.finish();
+}
+
+export function decodeCertificate(bytes: Uint8Array): Certificate {
+  const message: { name: string; subject: string; issuer: string; usage: string; holder: string; serial: string; notBeforeMs: number; notAfterMs: number; renewalMs: number; names: string[] } = {
+    name: '',
+    subject: '',
+    issuer: '',
+    usage: '',
+    holder: '',
+    serial: '',
+    notBeforeMs: 0,
+    notAfterMs: 0,
+    renewalMs: 0,
+    names: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 18: // field 2
+        message.subject = reader.string();
+        break;
+      case 26: // field 3
+        message.issuer = reader.string();
+        break;
+      case 34: // field 4
+        message.usage = reader.string();
+        break;
+      case 42: // field 5
+        message.holder = reader.string();
+        break;
+      case 50: // field 6
+        message.serial = reader.string();
+        break;
+      case 56: // field 7
+        message.notBeforeMs = reader.int64();
+        break;
+      case 64: // field 8
+        message.notAfterMs = reader.int64();
+        break;
+      case 72: // field 9
+        message.renewalMs = reader.int64();
+        break;
+      case 82: // field 10
+        message.names.push(reader.string());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 /** Condition is one thing about the node that holds or does not. */
 export interface Condition {
   /** The name that GetCondition takes. */
@@ -371,5 +503,19 @@ export const nodeDebugService = {
     requestDeserialize: decodeListConditionsRequest,
     responseSerialize: encodeListConditionsResponse,
     responseDeserialize: decodeListConditionsResponse,
+  },
+  /**
+   * ListCertificates gives every certificate of the node's PKI; credentials of debug clients are not among them.
+   *
+   * UNAVAILABLE while there is no PKI.
+   */
+  listCertificates: {
+    path: '/hamlet.debug.v1.NodeDebugService/ListCertificates',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeListCertificatesRequest,
+    requestDeserialize: decodeListCertificatesRequest,
+    responseSerialize: encodeListCertificatesResponse,
+    responseDeserialize: decodeListCertificatesResponse,
   },
 } as const;

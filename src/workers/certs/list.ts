@@ -1,0 +1,69 @@
+import type { CertificateInfo } from '../../ipc/services/certs.js';
+import type { ComponentName } from '../../lib/names.js';
+import { notAfterMs, notBeforeMs, renewalMs, type Credential, type Pki } from './pki.js';
+import {
+  authorityNames,
+  authorityProfile,
+  leafNames,
+  leafProfiles,
+  type LeafName,
+  type NodeFacts,
+  type Profile,
+} from './profiles.js';
+
+/** Who has which leaf; credentials.ts hands them out. */
+const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.reconciler'>> = {
+  apiserver: 'kube.apiserver',
+  'apiserver-kubelet-client': 'kube.apiserver',
+  'front-proxy-client': 'kube.apiserver',
+  'controller-manager-client': 'kube.controller-manager',
+  'controller-manager-server': 'kube.controller-manager',
+  'scheduler-client': 'kube.scheduler',
+  'scheduler-server': 'kube.scheduler',
+  'proxy-client': 'kube.proxy',
+  'kubelet-client': 'kube.kubelet',
+  'kubelet-server': 'kube.kubelet',
+  master: 'hamlet.reconciler',
+};
+
+/** What people ask about the PKI's certificates, the authorities first. */
+export function listCertificates(pki: Pki, facts: NodeFacts): CertificateInfo[] {
+  const profiles = leafProfiles(facts);
+  return [
+    ...authorityNames.map((name) =>
+      info(name, pki.authorities[name], authorityProfile(name, facts), 'hamlet.certs', Infinity),
+    ),
+    ...leafNames.map((name) => {
+      const issuer = pki.authorities[profiles[name].issuer].certificate;
+      return info(
+        name,
+        pki.leaves[name],
+        profiles[name],
+        holders[name],
+        renewalMs(pki.leaves[name].certificate, issuer),
+      );
+    }),
+  ];
+}
+
+function info(
+  name: string,
+  { certificate }: Credential,
+  profile: Profile,
+  holder: string,
+  renewal: number,
+): CertificateInfo {
+  return {
+    name,
+    subject: certificate.subject.replaceAll('\n', ', '),
+    issuer: profile.issuer,
+    usage: profile.usage,
+    holder,
+    serial: certificate.serialNumber.toLowerCase(),
+    notBeforeMs: notBeforeMs(certificate),
+    notAfterMs: notAfterMs(certificate),
+    renewalMs: Number.isFinite(renewal) ? Math.round(renewal) : null,
+    // A leaf for other names than its profile's does not last: it is issued anew.
+    names: [...profile.dnsNames, ...profile.ipAddresses],
+  };
+}

@@ -77,6 +77,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     file: run.children,
     secrets,
     outputs: pipes,
+    log,
   });
   const left = await children.endLeftovers(signal);
   if (left.length > 0) log.warn({ left }, `ended what an earlier run left behind: ${left.join(', ')}`);
@@ -138,8 +139,10 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
-    await stopComponents();
+    await stopInOrder();
+    // A worker that came up in the meantime would start again what is ended here.
     await workers.stop();
+    await endTheRest();
     await connection.close();
     await router.close();
     report.close();
@@ -153,17 +156,22 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     });
   }
 
-  async function stopComponents(): Promise<void> {
-    const patience = AbortSignal.timeout(stopTimeoutMs);
-    if (workers.isHealthy('kubelet')) {
-      try {
-        const { killed } = await client(connection, kubelet).stop({});
-        if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
-        return;
-      } catch (error) {
-        log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
-      }
+  async function stopInOrder(): Promise<void> {
+    if (!workers.isHealthy('kubelet')) return;
+    try {
+      const { killed } = await client(connection, kubelet).stop({});
+      if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
+    } catch (error) {
+      log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
     }
-    await children.endAll([...componentNames].reverse(), patience);
+  }
+
+  /** Nothing is left by now, unless nobody was there to be asked. */
+  async function endTheRest(): Promise<void> {
+    try {
+      await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs));
+    } catch (error) {
+      log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
+    }
   }
 }

@@ -2,7 +2,7 @@ import { HamletError } from '../lib/errors.js';
 import { Assembly, MAX_MESSAGE_BYTES } from './assembly.js';
 import { decode, decodeAll, type Encoded } from './codec.js';
 import { type Deferred, deferred } from './deferred.js';
-import { type Frame, SINGLE_BYTES, WINDOW_BYTES } from './frame.js';
+import { type Frame, FrameType, SINGLE_BYTES, WINDOW_BYTES } from './frame.js';
 
 /** What a call asks of the table it is in. */
 export interface CallOwner {
@@ -36,6 +36,8 @@ export abstract class OutgoingCall {
   readonly deadlineAtMs: number;
   readonly signal: AbortSignal | undefined;
   protected readonly owner: CallOwner;
+  /** The type of the frames that bring what the call asked for. */
+  protected abstract readonly carrier: FrameType;
   #assembly: Assembly | undefined;
 
   constructor(...[owner, id, slot, key, deadlineAtMs, signal]: CallArguments) {
@@ -62,6 +64,9 @@ export abstract class OutgoingCall {
 
   /** A RESPONSE or ITEM frame. Whole messages go to received(); chunks are gathered until they are one. */
   data(frame: Frame): void {
+    if (frame.type !== this.carrier) {
+      return this.abandon(new HamletError('INTERNAL', `${this.key}: an answer of the wrong kind`));
+    }
     const bytes = frame.end - frame.start;
     const assembly = this.#assembly;
     if (assembly === undefined && frame.rest === 0) return this.received(frame, bytes);
@@ -89,6 +94,7 @@ export abstract class OutgoingCall {
 
 /** A call that waits for one answer. */
 export class UnaryCall extends OutgoingCall {
+  protected override readonly carrier = FrameType.RESPONSE;
   resolve!: (value: unknown) => void;
   reject!: (error: HamletError) => void;
 
@@ -121,6 +127,7 @@ type Next = IteratorResult<unknown, undefined>;
 
 /** A stream's caller side: items wait here until they are asked for, and only then is their credit given back. */
 export class StreamCall extends OutgoingCall implements AsyncIterator<unknown, undefined> {
+  protected override readonly carrier = FrameType.ITEM;
   #current: Batch | undefined;
   #batches: Batch[] = [];
   /** Received and not credited yet: `takenBytes` of them have been taken by the reader. */

@@ -19,6 +19,8 @@ export interface SecretFile {
  */
 export class Secrets {
   readonly #root: string;
+  /** Whose mounts have all their files: one that is being filled has none that could be compared. */
+  readonly #filled = new Set<string>();
 
   constructor(root: string) {
     mkdirSync(root, { recursive: true, mode: 0o700 });
@@ -52,6 +54,7 @@ export class Secrets {
     for (const { name: file, data } of files) {
       writeFileSync(path.join(folder, file), data, { mode: 0o400, flag: 'wx' });
     }
+    this.#filled.add(name);
   }
 
   /**
@@ -75,6 +78,7 @@ export class Secrets {
 
   /** Takes a component's secrets away; there may be none. */
   async remove(name: string): Promise<void> {
+    this.#filled.delete(name);
     for (const mount of mountsBelow(this.folder(name))) {
       // Lazily: a process of the component that has yet to go may still have a file open.
       await exec('umount', ['-l', mount.point]);
@@ -83,8 +87,7 @@ export class Secrets {
   }
 
   #mounted(name: string): string {
-    const folder = this.folder(name);
-    if (mountsBelow(folder).length > 0) return folder;
+    if (this.#filled.has(name)) return this.folder(name);
     throw new HamletError('NOT_FOUND', `${name} has no secrets now`);
   }
 

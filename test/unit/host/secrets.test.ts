@@ -1,29 +1,112 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { mountsBelow } from '../../../src/host/mounts.js';
 import { Secrets } from '../../../src/host/secrets.js';
+import { ended, line, script, startChildren } from './children-fixture.js';
 
-const file = (name: string, text: string) => ({ name, data: Buffer.from(text) });
+const unprivileged = process.geteuid?.() === 0 ? false : 'mounting needs root';
+const data = (text: string) => Buffer.from(text);
 
-void t.test('secrets can be compared and replaced while their component has them', async (t) => {
-  const secrets = new Secrets(path.join(t.testdir(), 'secrets'));
-  t.throws(() => secrets.changed('a', []), { code: 'NOT_FOUND' });
-  if (process.getuid?.() !== 0) return t.comment('the rest needs root: it mounts');
-  t.teardown(() => secrets.remove('a'));
-  const providing = secrets.provide('a', [file('x', '1'), file('y', '2')]);
-  t.throws(
-    () => secrets.changed('a', [file('x', '1')]),
-    { code: 'NOT_FOUND' },
-    'not while they are put there',
-  );
-  await providing;
-  t.same(secrets.changed('a', [file('x', '1'), file('y', '3'), file('z', '4')]), ['y', 'z']);
-  secrets.replace('a', [file('y', '3')]);
-  t.same(secrets.changed('a', [file('x', '1'), file('y', '3')]), []);
-  const place = path.join(secrets.folder('a'), 'y');
-  t.equal(readFileSync(place, 'utf8'), '3');
-  t.equal(statSync(place).mode & 0o777, 0o400);
+/** Secrets in a folder of their own, which is taken away with whatever is mounted there. */
+function makeSecrets(t: Test, ...below: readonly string[]) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-secrets-'));
+  const root = path.join(folder, ...below, 'secrets');
+  const secrets = new Secrets(root);
+  t.teardown(async () => {
+    await secrets.removeAll();
+    rmSync(folder, { recursive: true });
+  });
+  return { secrets, root, folder };
+}
+
+void t.test('the secrets of a component lie on ramfs, for root alone', { skip: unprivileged }, async (t) => {
+  const { secrets } = makeSecrets(t);
+  await secrets.provide('kube.proxy', [
+    { name: 'a.key', data: data('secret') },
+    { name: 'b.crt', data: data('') },
+  ]);
+  const folder = secrets.folder('kube.proxy');
+  t.match(mountsBelow(folder), [{ point: folder, type: 'ramfs' }]);
+  t.equal(statSync(folder).mode & 0o777, 0o700);
+  t.equal(statSync(path.dirname(folder)).mode & 0o777, 0o700);
+  t.same(readdirSync(folder), ['a.key', 'b.crt']);
+  t.equal(statSync(path.join(folder, 'a.key')).mode & 0o777, 0o400);
+  t.equal(readFileSync(path.join(folder, 'a.key'), 'utf8'), 'secret');
+
+  await secrets.provide('kube.proxy', [{ name: 'c.key', data: data('new') }]);
+  t.same(readdirSync(folder), ['c.key'], 'a new start gets nothing of the old one');
+  t.equal(mountsBelow(folder).length, 1);
+
+  await secrets.remove('kube.proxy');
+  t.notOk(existsSync(folder));
+  t.same(mountsBelow(folder), []);
+  await secrets.remove('kube.proxy');
+});
+
+void t.test('a child has its secrets for as long as it runs', { skip: unprivileged }, async (t) => {
+  const { folder, children } = startChildren(t);
+  const place = path.join(folder, 'secrets', 'a');
+  const request = script('a', `cat ${place}/token; exec sleep 60`, {
+    secrets: [{ name: 'token', data: data('secret\n') }],
+  });
+  await children.spawn(request);
+  t.equal(await line(folder, 'a.1.out'), 'secret');
+  children.signal('a', 'SIGKILL');
+  await ended(children, 'a');
+  t.notOk(existsSync(place), 'gone before anybody hears of the end');
+
+  await t.rejects(children.spawn({ ...request, argv: ['/no/such/program'] }), { code: 'NOT_FOUND' });
+  t.notOk(existsSync(place), 'and after a start that failed');
+});
+
+void t.test(
+  'a new run takes away the secrets that a killed one has left',
+  { skip: unprivileged },
+  async (t) => {
+    const { secrets: old, root } = makeSecrets(t);
+    await old.provide('a', [{ name: 'x', data: data('x') }]);
+    await old.provide('b', [{ name: 'x', data: data('x') }]);
+    const secrets = new Secrets(root);
+    await secrets.removeAll();
+    t.same(mountsBelow(root), []);
+    t.same(readdirSync(root), []);
+  },
+);
+
+void t.test('a folder that was left without its mount is no obstacle', { skip: unprivileged }, async (t) => {
+  const { secrets } = makeSecrets(t);
+  mkdirSync(secrets.folder('a'));
+  await secrets.provide('a', [{ name: 'x', data: data('x') }]);
+  t.equal(mountsBelow(secrets.folder('a')).length, 1);
+});
+
+void t.test('mounts are found behind a link and with odd names', { skip: unprivileged }, async (t) => {
+  const { folder } = makeSecrets(t, 'odd name');
+  symlinkSync(path.join(folder, 'odd name'), path.join(folder, 'link'));
+  const root = path.join(folder, 'link', 'sec\\rets');
+  const secrets = new Secrets(root);
+  await secrets.provide('a', [{ name: 'x', data: data('x') }]);
+  t.equal(readFileSync(path.join(root, 'a', 'x'), 'utf8'), 'x');
+  t.equal(mountsBelow(folder).length, 1);
   await secrets.remove('a');
-  t.notOk(existsSync(place));
-  t.throws(() => secrets.replace('a', []), { code: 'NOT_FOUND' });
+  t.same(mountsBelow(folder), []);
+});
+
+void t.test('only plain names of files are taken', { skip: unprivileged }, async (t) => {
+  const { secrets } = makeSecrets(t);
+  for (const name of ['../x', 'a/b', '/etc/x']) {
+    await t.rejects(secrets.provide('a', [{ name, data: data('x') }]), { code: 'INVALID_ARGUMENT' });
+  }
+  t.same(mountsBelow(secrets.folder('a')), [], 'nothing is mounted for them');
 });

@@ -2,6 +2,13 @@ import { readFileSync } from 'node:fs';
 
 /** A row of /proc/self/mountinfo that matters here. */
 export interface Mount {
+  readonly id: number;
+  /** The ID of the mount that it lies on. */
+  readonly parent: number;
+  /** Major and minor number of the file system. */
+  readonly device: string;
+  /** Which folder of the file system is mounted: "/" unless it is a bind mount. */
+  readonly root: string;
   readonly point: string;
   readonly type: string;
 }
@@ -13,7 +20,16 @@ export function listMounts(): Mount[] {
     .filter((line) => line !== '')
     .map((line) => {
       const [before = '', after = ''] = line.split(' - ');
-      return { point: unescape(before.split(' ')[4] ?? ''), type: after.split(' ')[0] ?? '' };
+      const [id, parent, device = '', root = '', point = ''] = before.split(' ');
+      const [type = ''] = after.split(' ');
+      return {
+        id: Number(id),
+        parent: Number(parent),
+        device,
+        root: unescape(root),
+        point: unescape(point),
+        type,
+      };
     });
 }
 

@@ -1,0 +1,71 @@
+import { existsSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import path from 'node:path';
+import type { Config } from '../../platform/config.js';
+import { count, type Kind } from './kind.js';
+import { otherKubernetes } from './processes.js';
+import { list, readTraces } from './traces.js';
+
+/** Where runc has the state of containers, under containerd's namespace; not below containerd's own folder. */
+const runcState = '/run/containerd/runc';
+/** The kubelet of some releases has this here whatever its root folder is (pluginapi.DevicePluginPath). */
+const devicePlugins = '/var/lib/kubelet/device-plugins';
+const devicePluginFiles = ['DEPRECATION', 'kubelet.sock', 'kubelet_internal_checkpoint'];
+
+/** Folders that the components make, and other software that uses the same programs as well. */
+const ofContainers = ['/run/containerd', '/run/netns', '/var/lib/cni'];
+const ofKubelets = ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'];
+
+/** What the components put into folders that belong to no one program, and those folders when nothing is left in them. */
+export function sharedFolders(config: Config): Kind {
+  return {
+    name: 'shared folders',
+    find() {
+      const { files, folders } = findShared(config);
+      if (files.length + folders.length === 0) return undefined;
+      const places = [...new Set([...files, ...folders].map(placeOf))];
+      return `${count(files.length + folders.length, 'entry', 'entries')} in ${places.join(', ')}`;
+    },
+    remove() {
+      for (const file of findShared(config).files) rmSync(file, { recursive: true, force: true });
+      for (const folder of findShared(config).folders) removeEmpty(folder);
+      return {};
+    },
+  };
+}
+
+function findShared(config: Config) {
+  const traces = readTraces(config);
+  const runcNamespaces = list(runcState).map((namespace) => path.join(runcState, namespace));
+  const runc = runcNamespaces.flatMap((folder) =>
+    [...traces.containerIds].map((id) => path.join(folder, id)),
+  );
+  const isAlone = otherKubernetes(config, traces) === undefined;
+  const plugins = isAlone ? devicePluginFiles.map((name) => path.join(devicePlugins, name)) : [];
+  const roots = isAlone ? [...ofContainers, ...ofKubelets] : ofContainers;
+  return {
+    files: [...traces.shimSockets, ...traces.cniResults, ...runc, ...plugins].filter((file) =>
+      existsSync(file),
+    ),
+    folders: roots.filter((root) => existsSync(root) && isEmptyTree(root)),
+  };
+}
+
+/** Whether there are only folders in it: whoever else uses it has at least one file there. */
+function isEmptyTree(folder: string): boolean {
+  return readdirSync(folder, { withFileTypes: true }).every(
+    (entry) => entry.isDirectory() && isEmptyTree(path.join(folder, entry.name)),
+  );
+}
+
+function removeEmpty(folder: string): void {
+  for (const name of list(folder)) removeEmpty(path.join(folder, name));
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Somebody has put something into it meanwhile, or it is a mount point: then it is needed.
+  }
+}
+
+function placeOf(file: string): string {
+  return [...ofContainers, ...ofKubelets].find((root) => file.startsWith(root)) ?? path.dirname(file);
+}

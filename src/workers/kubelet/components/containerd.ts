@@ -58,6 +58,8 @@ state = ${quote(path.join(run.containerd, 'state'))}
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+  # This one would make /opt/containerd.
+  "io.containerd.internal.v1.opt",
 ]
 
 [grpc]

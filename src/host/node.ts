@@ -24,6 +24,7 @@ import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
 import { hostHandlers } from './service.js';
+import { recordSysctls } from './sysctls.js';
 import { waitForMachine } from './wait-for-machine.js';
 import { Workers } from './workers.js';
 
@@ -67,6 +68,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   ensureFolder(config.paths.run);
   ensureFolder(config.paths.state, 0o700);
   using _lock = takeLock(run.lock, 'Hamlet runs');
+  recordSysctls(config);
 
   const pipes = await Pipes.open({ dir: run.pipes, startsFile: path.join(config.paths.state, 'starts') });
   const log = pipes.log('hamlet');

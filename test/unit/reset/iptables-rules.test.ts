@@ -107,20 +107,23 @@ void t.test('beside another Kubernetes node only the sandboxes known by their ID
   );
 });
 
-void t.test('the input for iptables-restore deletes rules, empties chains, and then deletes them', async (t) => {
-  const removals = [planRemoval(table('filter'), alone)].flatMap((removal) => removal ?? []);
-  t.same(restoreInput(removals).split('\n'), [
-    '*filter',
-    '-D FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
-    '-D OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-    '-F KUBE-FORWARD',
-    '-F KUBE-SERVICES',
-    '-X KUBE-FORWARD',
-    '-X KUBE-SERVICES',
-    'COMMIT',
-    '',
-  ]);
-});
+void t.test(
+  'the input for iptables-restore deletes rules, empties chains, and then deletes them',
+  async (t) => {
+    const removals = [planRemoval(table('filter'), alone)].flatMap((removal) => removal ?? []);
+    t.same(restoreInput(removals).split('\n'), [
+      '*filter',
+      '-D FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
+      '-D OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+      '-F KUBE-FORWARD',
+      '-F KUBE-SERVICES',
+      '-X KUBE-FORWARD',
+      '-X KUBE-SERVICES',
+      'COMMIT',
+      '',
+    ]);
+  },
+);
 
 void t.test('a table is empty when it says nothing', async (t) => {
   const empty = ':INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [7:420]\n';

@@ -20,26 +20,32 @@ void t.test("what is the node's is read from its own folders", async (t) => {
   t.same([...traces.bridges], ['hamlet0'], 'the bridge of the configuration');
 });
 
-void t.test('the bridge of the last run counts too, when the configuration names another one now', async (t) => {
-  const config = nodeIn(t.testdir());
-  const folder = path.join(config.paths.cni, 'net.d');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    path.join(folder, '10-hamlet.conflist'),
-    JSON.stringify({ plugins: [{ type: 'bridge', bridge: 'old0' }, { type: 'portmap' }] }),
-  );
-  t.same([...readTraces(config).bridges], ['hamlet0', 'old0']);
-});
+void t.test(
+  'the bridge of the last run counts too, when the configuration names another one now',
+  async (t) => {
+    const config = nodeIn(t.testdir());
+    const folder = path.join(config.paths.cni, 'net.d');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(
+      path.join(folder, '10-hamlet.conflist'),
+      JSON.stringify({ plugins: [{ type: 'bridge', bridge: 'old0' }, { type: 'portmap' }] }),
+    );
+    t.same([...readTraces(config).bridges], ['hamlet0', 'old0']);
+  },
+);
 
-void t.test('a second reset knows what the first one knew, when all that it was read from is gone', async (t) => {
-  const config = nodeIn(t.testdir());
-  addPod(config);
-  const first = readTraces(config);
-  rememberTraces(config);
-  rmSync(config.paths.kubelet, { recursive: true });
-  rmSync(config.paths.run, { recursive: true });
-  t.same(readTraces(config), first);
-});
+void t.test(
+  'a second reset knows what the first one knew, when all that it was read from is gone',
+  async (t) => {
+    const config = nodeIn(t.testdir());
+    addPod(config);
+    const first = readTraces(config);
+    rememberTraces(config);
+    rmSync(config.paths.kubelet, { recursive: true });
+    rmSync(config.paths.run, { recursive: true });
+    t.same(readTraces(config), first);
+  },
+);
 
 void t.test('a damaged or missing file is passed over', async (t) => {
   const config = nodeIn(t.testdir());

@@ -279,3 +279,28 @@ void t.test('answers that are wrong', async (t) => {
   server.destroy();
   await t.rejects(lost, { code: 'UNAVAILABLE' });
 });
+
+void t.test('an answer for a caller that has died does not reach its successor', async (t) => {
+  const mesh = await Mesh.start();
+  t.teardown(() => mesh[Symbol.asyncDispose]());
+  const server = await mesh.raw('probe');
+  const first = await mesh.raw('main');
+  const request = ['probe.echo', 0, { text: 'x' }];
+  first.send(FrameType.REQUEST, first.slot('probe'), 1, request);
+  const { source: before } = await server.next();
+  first.destroy();
+  t.match(await server.next(), {
+    type: FrameType.ERROR,
+    call: 0,
+    source: before,
+    value: { code: 'UNAVAILABLE' },
+  });
+
+  const second = await mesh.raw('main');
+  second.send(FrameType.REQUEST, second.slot('probe'), 1, request);
+  const { source: now } = await server.next();
+  t.not(now, before, 'each connection has an address of its own');
+  server.send(FrameType.RESPONSE, before, 1, 'for the first');
+  server.send(FrameType.RESPONSE, now, 1, 'for the second');
+  t.match(await second.next(), { call: 1, value: 'for the second' });
+});

@@ -3,6 +3,7 @@ import { errnoOf } from '../../lib/errors.js';
 import { LineSplitter } from '../../lib/line-splitter.js';
 import { pipeWord, type LogPipe } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
+import type { LoudPipes } from './loud-pipes.js';
 
 /** After so many bytes of one pipe the others and the mesh have their turn. */
 const maxBytesPerTurn = 128 * 1024;
@@ -10,40 +11,45 @@ const maxBytesPerTurn = 128 * 1024;
 /** A writer that outlives its run could otherwise hold up the end of the run for good. */
 const maxBytesAtEnd = 1024 * 1024;
 
-/** A pipe is loud while so many bytes come within a window: 6.5 MB a second. */
-const loudBytes = 65_536;
+/** A pipe is loud while so many bytes come within a window: about 7,000 lines a second, where waking up costs more. */
+const loudBytes = 8_192;
 const windowMs = 10;
-
-/** A loud pipe that was found empty so often in a row is looked at again a millisecond later only. */
-const maxEmptyTurns = 4;
 
 /** How often a pipe is looked at that cannot be watched, because the machine has no inotify watch left. */
 const pollMs = 20;
+
+/** How it is known that there is something to read. */
+type State =
+  | { readonly kind: 'watched'; readonly watcher: FSWatcher }
+  | { readonly kind: 'polled'; readonly timer: NodeJS.Timeout }
+  | { readonly kind: 'loud' }
+  | { readonly kind: 'closed' };
 
 /**
  * Reads one pipe into its ring, with readSync into shared memory and nothing else: the event loop's own reads would
  * go on for a moment in a thread that is being ended, and what they take from the pipe then is lost.
  *
  * inotify says when a quiet pipe has something, which costs nothing while it has not. For a loud one that would cost
- * its writer a part of each write, so it is not watched but read turn by turn, until it is quiet again.
+ * its writer a third of each write and us a wake-up for each line, so it is not watched but read in rounds, until it
+ * is quiet again.
  */
 export class PipeReader {
   readonly #pipe: LogPipe;
   readonly #fd: number;
   readonly #words: Int32Array;
   readonly #splitter: LineSplitter;
-  #state: 'closed' | 'loud' | 'polled' | FSWatcher = 'closed';
+  readonly #loudPipes: LoudPipes;
+  #state: State = { kind: 'closed' };
   #windowStartMs = 0;
   #windowBytes = 0;
-  #emptyTurns = 0;
-  #isScheduled = false;
 
   /** Opens the pipe. `redo` and `start` have to follow. */
-  constructor(pipe: LogPipe, ring: Ring) {
+  constructor(pipe: LogPipe, ring: Ring, loudPipes: LoudPipes) {
     this.#pipe = pipe;
     this.#fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#words = new Int32Array(pipe.memory.words);
     this.#splitter = new LineSplitter({ memory: pipe.memory, ring, source: pipe.source });
+    this.#loudPipes = loudPipes;
   }
 
   /** First step of a start: applies what a predecessor has written down, for all pipes before any of them is read. */
@@ -57,10 +63,30 @@ export class PipeReader {
     this.#becomeQuiet();
   }
 
+  /** Reads what is there, a turn's worth at most; gives how many bytes that were. */
+  turn(): number {
+    if (this.#state.kind === 'closed') return 0;
+    const bytes = this.#drain(maxBytesPerTurn);
+    this.#windowBytes += bytes;
+    const isLoud = this.#windowBytes >= loudBytes;
+    const nowMs = performance.now();
+    const isOver = nowMs - this.#windowStartMs >= windowMs;
+    if (isOver) {
+      this.#windowStartMs = nowMs;
+      this.#windowBytes = 0;
+    }
+    if (this.#state.kind !== 'loud') {
+      if (isLoud) this.#becomeLoud();
+    } else if (isOver && !isLoud) {
+      this.#becomeQuiet();
+    }
+    return bytes;
+  }
+
   /** Drains the pipe for each run that has ended since, and says so to the main thread. */
   endRuns(): void {
     const ended = Atomics.load(this.#words, pipeWord.ended);
-    if (this.#state === 'closed' || ended === Atomics.load(this.#words, pipeWord.drained)) return;
+    if (this.#state.kind === 'closed' || ended === Atomics.load(this.#words, pipeWord.drained)) return;
     this.#drain(maxBytesAtEnd);
     // Unless another run has begun already, which nobody waited with: then a line may go on.
     if (this.#run === Atomics.load(this.#words, pipeWord.endedRun)) this.#splitter.flush(this.#run);
@@ -70,9 +96,9 @@ export class PipeReader {
 
   /** Stops reading and closes the pipe. */
   close(): void {
-    if (this.#state === 'closed') return;
-    this.#unwatch();
-    this.#state = 'closed';
+    if (this.#state.kind === 'closed') return;
+    this.#leave();
+    this.#state = { kind: 'closed' };
     closeSync(this.#fd);
   }
 
@@ -80,61 +106,37 @@ export class PipeReader {
     return Atomics.load(this.#words, pipeWord.run);
   }
 
-  #turn(): void {
-    if (this.#state === 'closed') return;
-    const bytes = this.#drain(maxBytesPerTurn);
-    const nowMs = performance.now();
-    const isOver = nowMs - this.#windowStartMs >= windowMs;
-    this.#windowBytes += bytes;
-    const isLoud = this.#windowBytes >= loudBytes;
-    if (isOver) {
-      this.#windowStartMs = nowMs;
-      this.#windowBytes = 0;
-    }
-    if (this.#state !== 'loud') {
-      if (isLoud) this.#becomeLoud();
-      else if (this.#state === 'polled') this.#turnAfter(pollMs);
-    } else if (isOver && !isLoud) {
-      this.#becomeQuiet();
-    } else {
-      this.#emptyTurns = bytes === 0 ? this.#emptyTurns + 1 : 0;
-      this.#turnAfter(this.#emptyTurns > maxEmptyTurns ? 1 : 0);
-    }
-  }
-
-  #turnAfter(ms: number): void {
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    const turn = () => {
-      this.#isScheduled = false;
-      this.#turn();
-    };
-    if (ms === 0) setImmediate(turn);
-    else setTimeout(turn, ms);
-  }
-
   #becomeLoud(): void {
-    this.#unwatch();
-    this.#state = 'loud';
-    this.#turnAfter(0);
+    this.#leave();
+    this.#state = { kind: 'loud' };
+    this.#loudPipes.add(this);
   }
 
   #becomeQuiet(): void {
+    this.#leave();
     try {
-      const watcher = watch(this.#pipe.path, () => {
-        if (this.#state === watcher) this.#turn();
-      });
-      this.#state = watcher;
+      this.#state = { kind: 'watched', watcher: watch(this.#pipe.path, () => this.turn()) };
     } catch (error) {
       if (!['EMFILE', 'ENOSPC'].includes(errnoOf(error) ?? '')) throw error;
-      this.#state = 'polled';
+      this.#state = { kind: 'polled', timer: setInterval(() => this.turn(), pollMs) };
     }
     // What has come before the watch does not wake it.
-    this.#turnAfter(0);
+    setImmediate(() => this.turn());
   }
 
-  #unwatch(): void {
-    if (typeof this.#state !== 'string') this.#state.close();
+  #leave(): void {
+    switch (this.#state.kind) {
+      case 'watched':
+        return this.#state.watcher.close();
+      case 'polled':
+        return clearInterval(this.#state.timer);
+      case 'loud':
+        return this.#loudPipes.remove(this);
+      case 'closed':
+        return;
+      default:
+        return this.#state satisfies never;
+    }
   }
 
   /** Reads until the pipe is empty or about `maxBytes` have come; gives how many. */

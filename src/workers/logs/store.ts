@@ -1,6 +1,7 @@
 import { HamletError } from '../../lib/errors.js';
 import type { LogMemory } from '../../lib/ring/memory.js';
 import { Ring } from '../../lib/ring/ring.js';
+import { LoudPipes } from './loud-pipes.js';
 import { PipeReader } from './pipe-reader.js';
 
 /** All rings of the node and the readers that fill them. */
@@ -14,10 +15,11 @@ export class LogStore {
   constructor(memory: LogMemory) {
     const rings = new Map(memory.rings.map((ring) => [ring.name, new Ring(ring.memory)]));
     this.#rings = rings;
+    const loudPipes = new LoudPipes();
     this.#readers = memory.pipes.map((pipe) => {
       const ring = rings.get(pipe.name);
       if (ring === undefined) throw new HamletError('INTERNAL', `the pipe of ${pipe.name} has no ring`);
-      return new PipeReader(pipe, ring);
+      return new PipeReader(pipe, ring, loudPipes);
     });
     this.#wake = new Int32Array(memory.wake);
     for (const reader of this.#readers) reader.redo();

@@ -128,7 +128,7 @@ trap stop TERM INT
 
 begin etcd "$run/etcd" "$ETCD" --name=hamlet --data-dir="$state/etcd" --listen-client-urls=unix://client:0 \
   --advertise-client-urls=unix://client:0 --listen-peer-urls=unix://peer:0 --initial-advertise-peer-urls=unix://peer:0 \
-  --initial-cluster=hamlet=unix://peer:0 --logger=zap --log-outputs=stderr
+  --initial-cluster=hamlet=unix://peer:0 --heartbeat-interval=20 --election-timeout=100 --logger=zap --log-outputs=stderr
 begin containerd "$run/containerd" "$CONTAINERD" --config "$run/containerd/config.toml"
 begin kube-apiserver "$run" $KUBE kube-apiserver --advertise-address="$ADDRESS" --secure-port="$PORT_APISERVER" \
   --insecure-port=0 --etcd-servers="unix:///$etcd_socket" --service-cluster-ip-range="$SERVICE_CIDR" \
@@ -148,7 +148,7 @@ begin kube-controller-manager "$run" $KUBE kube-controller-manager --kubeconfig=
   --secure-port="$PORT_CONTROLLER_MANAGER" --port=0 --tls-cert-file="$pki/controller-manager-serving.crt" \
   --tls-private-key-file="$pki/controller-manager-serving.key" --root-ca-file="$pki/ca.crt" \
   --service-account-private-key-file="$pki/service-account.key" --use-service-account-credentials=true \
-  --leader-elect=false --profiling=false --cluster-cidr="$POD_CIDR" --service-cluster-ip-range="$SERVICE_CIDR" \
+  --leader-elect=false --kube-api-qps=200 --kube-api-burst=400 --profiling=false --cluster-cidr="$POD_CIDR" --service-cluster-ip-range="$SERVICE_CIDR" \
   --flex-volume-plugin-dir="$run/volume-plugins"
 begin kube-scheduler "$run" $KUBE kube-scheduler --kubeconfig="$pki/scheduler.kubeconfig" \
   --authentication-kubeconfig="$pki/scheduler.kubeconfig" --authorization-kubeconfig="$pki/scheduler.kubeconfig" \

@@ -43,6 +43,8 @@ export interface Spec {
   readonly name: string;
   /** What has to be healthy before this is started. A dependency that dies later takes nothing with it. */
   readonly needs: readonly string[];
+  /** What has to have been started before this is, ready or not, and is stopped only after it. */
+  readonly follows?: readonly string[];
   /** How long it may take from its execution to its first good probe; what prepares the start has its own limits. */
   readonly startTimeoutMs: number;
   /** How long it may take to stop after SIGTERM. */

@@ -203,7 +203,7 @@ export class Tree {
       case 'waiting':
       case 'backoff': {
         if (state.kind === 'backoff' && nowMs < state.untilMs) return undefined;
-        const missing = spec.needs.filter((need) => this.#node(need).state.kind !== 'healthy');
+        const missing = this.#missing(spec);
         if (missing.length > 0) {
           const same = state.kind === 'waiting' && state.for.join() === missing.join();
           if (!same) node.state = { kind: 'waiting', for: missing, cause: state.cause };
@@ -225,6 +225,14 @@ export class Tree {
     }
   }
 
+  /** What has to be there before a node may be started, and is not. */
+  #missing({ needs, follows = [] }: Spec): string[] {
+    return [
+      ...needs.filter((need) => this.#node(need).state.kind !== 'healthy'),
+      ...follows.filter((other) => !isUp(this.#node(other).state)),
+    ];
+  }
+
   /** Reverse order: a node goes only when everything that needs it is gone. */
   #windDown(node: Node, nowMs: number): Action | undefined {
     const { spec, state } = node;
@@ -236,7 +244,7 @@ export class Tree {
       case 'starting':
       case 'healthy': {
         const needed = [...this.#nodes.values()].some(
-          (other) => other.spec.needs.includes(spec.name) && other.state.kind !== 'stopped',
+          (other) => dependsOn(other.spec, spec.name) && other.state.kind !== 'stopped',
         );
         if (needed) return undefined;
         node.state = { kind: 'stopping', killAtMs: nowMs + spec.stopPatienceMs, killed: false, cause: null };
@@ -261,4 +269,12 @@ export class Tree {
 /** Whether it does its work: healthy, and answering its probes. */
 function isWell(state: State): boolean {
   return state.kind === 'healthy' && state.failing === null;
+}
+
+function isUp({ kind }: State): boolean {
+  return kind === 'starting' || kind === 'healthy';
+}
+
+function dependsOn({ needs, follows = [] }: Spec, name: string): boolean {
+  return needs.includes(name) || follows.includes(name);
 }

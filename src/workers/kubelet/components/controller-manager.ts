@@ -35,6 +35,9 @@ export function controllerManager(context: Context, credentials: ProbeCredential
         `--service-account-private-key-file=${secret('service-account.key')}`,
         '--use-service-account-credentials=true',
         '--leader-elect=false',
+        // Its controllers start one after the other, a few calls each: 20 calls a second would make that four seconds.
+        '--kube-api-qps=200',
+        '--kube-api-burst=400',
         '--profiling=false',
         `--cluster-cidr=${config.network.podCidr}`,
         `--service-cluster-ip-range=${config.network.serviceCidr}`,

@@ -5,10 +5,10 @@ import { containerdSocket } from '../../../platform/paths.js';
 import { usual, type Component, type Context } from '../component.js';
 import type { ImageImporter } from '../images.js';
 import { kubeletConfiguration } from '../kubelet-configuration.js';
-import { probeHttp } from '../probes.js';
+import { probeHttp, untilServing, type ProbeCredentials } from '../probes.js';
 
 /** The kubelet on containerd's socket. Its four credential files stay on disk, for its next start without us. */
-export function kubelet(context: Context, images: ImageImporter): Component {
+export function kubelet(context: Context, credentials: ProbeCredentials, images: ImageImporter): Component {
   const { config, components, features, node } = context;
   const file = path.join(config.paths.run, 'kubelet.json');
   const volumePluginDir = path.join(config.paths.run, 'volume-plugins');
@@ -16,14 +16,17 @@ export function kubelet(context: Context, images: ImageImporter): Component {
   return {
     ...usual,
     name: 'kube.kubelet',
-    needs: ['containerd', 'kube.apiserver'],
+    needs: ['containerd', 'etcd'],
+    // From its port's opening to its readiness the API server takes a second; the kubelet has enough to do meanwhile.
+    follows: ['kube.apiserver'],
     credentials: 'state',
     async prepare(signal) {
       ensureFolder(config.paths.kubelet);
       ensureFolder(volumePluginDir);
       const settings = kubeletConfiguration(context, { volumePluginDir, endpoint });
       replaceFile(file, JSON.stringify(settings, null, 2), 0o644);
-      await images.imported(signal);
+      // Started earlier, it would find nobody, and wait longer between its tries than the API server takes.
+      await Promise.all([images.imported(signal), untilServing(config.ports.apiserver, credentials, signal)]);
     },
     command: () => ({
       cwd: config.paths.run,

@@ -59,11 +59,15 @@ export function codeOf(error: unknown): ErrorCode {
   return 'INTERNAL';
 }
 
+/** How deep a chain of causes is told. */
+const maxCauses = 8;
+
 /** The message of any thrown value, followed by those of its causes: "a: b: c". */
 export function messageOf(error: unknown): string {
   const parts: string[] = [];
   let current: unknown = error;
-  while (current !== undefined && current !== null && parts.length < 8) {
+  // A chain of causes may be a circle.
+  for (let depth = 0; depth < maxCauses && current !== undefined && current !== null; depth++) {
     const message = current instanceof Error ? current.message || current.name : inspect(current);
     if (message !== '' && !parts.some((part) => part.includes(message))) parts.push(message);
     current = current instanceof Error ? current.cause : undefined;

@@ -67,7 +67,7 @@ export class Children {
 
   /** The table as it is, as one snapshot, then each start and each end, until the signal is aborted. */
   async *watch(signal: AbortSignal): AsyncGenerator<ChildNews, void, undefined> {
-    const changes = this.#changes.subscribe(signal);
+    using changes = this.#changes.subscribe(signal);
     yield { children: [...this.all], snapshot: true };
     for await (const child of changes) yield { children: [child], snapshot: false };
   }

@@ -53,7 +53,7 @@ export class ConditionBoard {
 
   /** The board as it is, as one snapshot, then each change, until the signal is aborted. */
   async *watch(signal: AbortSignal): AsyncGenerator<ConditionNews, void, undefined> {
-    const changes = this.#changes.subscribe(signal);
+    using changes = this.#changes.subscribe(signal);
     yield { conditions: [...this.all], snapshot: true };
     for await (const condition of changes) yield { conditions: [condition], snapshot: false };
   }

@@ -16,19 +16,22 @@ export function replaceFile(file: string, data: string | Uint8Array, mode: numbe
 }
 
 function replace(file: string, data: string | Uint8Array, mode: number, sync: boolean): void {
-  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`);
+  // One name for all writers of the file: what a killed one has left goes with the next. Two never write at once.
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.tmp`);
   rmSync(temporary, { force: true });
-  const fd = openSync(temporary, 'wx', mode);
   try {
-    writeAll(fd, typeof data === 'string' ? Buffer.from(data) : data);
-    if (sync) fsyncSync(fd);
+    const fd = openSync(temporary, 'wx', mode);
+    try {
+      writeAll(fd, typeof data === 'string' ? Buffer.from(data) : data);
+      if (sync) fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, file);
   } catch (error) {
     rmSync(temporary, { force: true });
     throw error;
-  } finally {
-    closeSync(fd);
   }
-  renameSync(temporary, file);
 }
 
 /** Makes a folder and its parents; an existing one gets `mode` only when it is made. */

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import { isAlive, startTicksOf } from './process.js';
 
@@ -12,20 +12,47 @@ export interface Lock {
  * as such. Throws FAILED_PRECONDITION, naming the process that holds it; `what` says what that process is doing.
  */
 export function takeLock(file: string, what: string): Lock {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const fd = openSync(file, 'wx', 0o600);
-      writeSync(fd, `${process.pid} ${startTicksOf(process.pid) ?? 0}\n`);
-      closeSync(fd);
-      return { [Symbol.dispose]: () => rmSync(file, { force: true }) };
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw error;
-      const [pid = 0, ticks = 0] = readFileSync(file, 'utf8').trim().split(' ').map(Number);
+  const holder = `${process.pid} ${startTicksOf(process.pid) ?? 0}\n`;
+  // Linked into place with its content: a lock that is still empty would look like a dead one's.
+  const own = `${file}.${process.pid}`;
+  writeFileSync(own, holder, { mode: 0o600 });
+  try {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (link(own, file)) return { [Symbol.dispose]: () => release(file, holder) };
+      const [pid = 0, ticks = 0] = read(file).trim().split(' ').map(Number);
       if (pid > 0 && isAlive(pid, ticks)) {
         throw new HamletError('FAILED_PRECONDITION', `${what} already, as process ${pid} (${file})`);
       }
       rmSync(file, { force: true });
     }
+  } finally {
+    rmSync(own);
   }
   throw new HamletError('ABORTED', `${file} is being fought over`);
+}
+
+/** Gives a file a second name; false when that is taken. */
+function link(file: string, name: string): boolean {
+  try {
+    linkSync(file, name);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** A holder whose folder was taken away must not take away the lock of the next one. */
+function release(file: string, holder: string): void {
+  if (read(file) === holder) rmSync(file, { force: true });
+}
+
+/** What is in the file; nothing when it has just gone. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return '';
+    throw error;
+  }
 }

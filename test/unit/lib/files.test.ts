@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { ensureFolder, replaceFile, writeFileAtomic } from '../../../src/lib/files.js';
+import { poll } from '../../../src/lib/time.js';
+
+const writer = fileURLToPath(new URL('./fixtures/endless-writer.js', import.meta.url));
+
+for (const [name, write] of Object.entries({ writeFileAtomic, replaceFile })) {
+  void t.test(`${name} puts content and mode in place`, async (t) => {
+    const folder = t.testdir();
+    const file = path.join(folder, 'file');
+    write(file, 'first', 0o600);
+    t.equal(readFileSync(file, 'utf8'), 'first');
+    t.equal(statSync(file).mode & 0o777, 0o600);
+    write(file, Buffer.from([1, 2, 3]), 0o400);
+    t.same(readFileSync(file), Buffer.from([1, 2, 3]));
+    t.equal(statSync(file).mode & 0o777, 0o400);
+    t.same(readdirSync(folder), ['file']);
+  });
+
+  void t.test(`${name} leaves the old content and nothing else when it fails`, async (t) => {
+    const folder = t.testdir({ file: { occupied: '' } });
+    t.throws(() => write(path.join(folder, 'file'), 'new', 0o600), { code: 'EISDIR' });
+    t.same(readdirSync(folder), ['file']);
+    t.throws(() => write(path.join(folder, 'missing', 'file'), 'new', 0o600), { code: 'ENOENT' });
+  });
+}
+
+void t.test('a writer that is killed leaves the old content or the new one, never a part', async (t) => {
+  const file = path.join(t.testdir(), 'file');
+  for (let round = 0; round < 5; round++) {
+    const child = spawn(process.execPath, [writer, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    // It writes without a pause, so that wherever it is killed it is about to do something.
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('exit', resolve));
+    const content = readFileSync(file, 'utf8');
+    t.match(content, /^(\d+)\n(x+)\nend \1\n$/, 'it begins and ends with the same number');
+    t.equal(content.split('\n')[1]?.length, 1_000_000);
+  }
+  t.match(readdirSync(path.dirname(file)).length, /^[12]$/, 'five of them leave no more than one');
+  replaceFile(file, 'whole', 0o600);
+  t.same(readdirSync(path.dirname(file)), ['file'], 'and the next one takes that away');
+});
+
+void t.test('a reader never sees a part', async (t) => {
+  const file = path.join(t.testdir(), 'file');
+  const child = spawn(process.execPath, [writer, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  const numbers = new Set<string>();
+  await poll(
+    () => {
+      const [, number = ''] = /^(\d+)\nx{1000000}\nend \1\n$/.exec(readFileSync(file, 'utf8')) ?? [];
+      if (number === '') t.fail('a part');
+      return numbers.add(number).size >= 10 || undefined;
+    },
+    { everyMs: 0, timeoutMs: 10_000, what: 'ten versions' },
+  );
+  child.kill('SIGKILL');
+  t.ok(numbers.size >= 10);
+});
+
+void t.test('a folder is made with its parents, and one that is there keeps its mode', async (t) => {
+  const folder = path.join(t.testdir(), 'a', 'b');
+  t.equal(ensureFolder(folder, 0o700), folder);
+  t.equal(statSync(folder).mode & 0o777, 0o700);
+  ensureFolder(folder, 0o755);
+  t.equal(statSync(folder).mode & 0o777, 0o700);
+});

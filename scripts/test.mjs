@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** The mesh and node suites start whole sets of threads and processes: one file at a time. */
-const suites = { unit: ['--jobs=2'], mesh: ['--jobs=1'], node: ['--jobs=1', '--timeout=900'] };
+const suites = { unit: ['--jobs=2'], mesh: ['--jobs=1', '--timeout=180'], node: ['--jobs=1', '--timeout=900'] };
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !Object.hasOwn(suites, name));

@@ -120,9 +120,8 @@ export class IncomingCalls {
   credit(frame: Frame): void {
     const call = this.#bySource.get(frame.source)?.get(frame.call);
     if (call === undefined) return;
-    const bytes = decode(frame);
-    if (typeof bytes !== 'number' || !Number.isInteger(bytes) || bytes < 0) return;
-    call.grant(bytes);
+    const bytes = creditOf(frame);
+    if (bytes > 0) call.grant(bytes);
   }
 
   /** The endpoint at `address` is gone: its calls are over. */
@@ -251,6 +250,16 @@ export class IncomingCalls {
   #remove(call: IncomingCall): void {
     call.release();
     this.#bySource.get(call.address)?.delete(call);
+  }
+}
+
+/** The bytes that a CREDIT grants; 0 if it cannot be read. */
+function creditOf(frame: Frame): number {
+  try {
+    const bytes = decode(frame);
+    return typeof bytes === 'number' && Number.isInteger(bytes) ? bytes : 0;
+  } catch {
+    return 0;
   }
 }
 

@@ -179,6 +179,7 @@ void t.test('requests that are wrong', async (t) => {
   peer.send(FrameType.REQUEST, to, 60, ['probe.hang', 0, {}]);
   peer.send(FrameType.REQUEST, to, 60, ['probe.hang', 0, {}]);
   for (const credit of [undefined, -5, 'much', 1.5]) peer.send(FrameType.CREDIT, to, 60, credit);
+  peer.socket.write(frame(FrameType.CREDIT, to, 60, Buffer.from([0xdc, 0xff])));
   peer.send(FrameType.CREDIT, to, 61, 1_000);
   peer.send(FrameType.CANCEL, to, 61);
   peer.send(FrameType.CANCEL, to, 60);

@@ -1,23 +1,33 @@
 import type { Socket } from 'node:net';
 import { ROUTER_SLOT } from '../ipc/frame.js';
 
-/** What may wait for one destination from one source: new requests up to the first limit, anything to the second. */
+/**
+ * What may wait for one destination from one source. Requests are what a caller can send without end; what else
+ * there is comes under credit and has more room, because losing it ends every call between the two.
+ */
 export const QUEUE_LIMITS = {
   requests: { bytes: 8 * 1024 * 1024, frames: 8_192 },
-  all: { bytes: 64 * 1024 * 1024, frames: 262_144 },
+  others: { bytes: 64 * 1024 * 1024, frames: 1_048_576 },
   notices: { bytes: 16 * 1024 * 1024 },
 } as const;
 
 interface Entry {
   readonly part: Buffer;
-  readonly source: number;
   readonly frames: number;
+  readonly load: Load;
 }
 
-interface Share {
+/** What waits of one kind. */
+interface Load {
   bytes: number;
   frames: number;
-  /** Frames were lost: nothing but requests passes until what is queued has been read. */
+}
+
+/** What waits from one source. */
+interface Share {
+  readonly requests: Load;
+  readonly others: Load;
+  /** Frames were lost: nothing but requests passes until what was queued before has gone out. */
   broken: boolean;
 }
 
@@ -59,14 +69,16 @@ export class Outbox {
       return 'sent';
     }
     const share = this.#share(source);
+    if (share.broken && share.others.frames === 0) share.broken = false;
     if (share.broken && !requests) return 'dropped';
-    const limits = requests ? QUEUE_LIMITS.requests : QUEUE_LIMITS.all;
-    if (share.broken || share.bytes >= limits.bytes || share.frames + frames > limits.frames) {
+    const load = requests ? share.requests : share.others;
+    const limits = requests ? QUEUE_LIMITS.requests : QUEUE_LIMITS.others;
+    if (load.bytes >= limits.bytes || load.frames + frames > limits.frames) {
       if (requests) return 'full';
       share.broken = true;
       return 'broken';
     }
-    for (const [index, part] of parts.entries()) this.#push(share, part, source, index === 0 ? frames : 0);
+    for (const [index, part] of parts.entries()) this.#push(load, part, index === 0 ? frames : 0);
     return 'sent';
   }
 
@@ -79,9 +91,9 @@ export class Outbox {
       this.#write(frame);
       return true;
     }
-    const share = this.#share(ROUTER_SLOT);
-    if (share.bytes >= QUEUE_LIMITS.notices.bytes) return false;
-    this.#push(share, frame, ROUTER_SLOT, 1);
+    const load = this.#share(ROUTER_SLOT).others;
+    if (load.bytes >= QUEUE_LIMITS.notices.bytes) return false;
+    this.#push(load, frame, 1);
     return true;
   }
 
@@ -101,7 +113,10 @@ export class Outbox {
 
   #share(source: number): Share {
     let share = this.#shares.get(source);
-    if (share === undefined) this.#shares.set(source, (share = { bytes: 0, frames: 0, broken: false }));
+    if (share === undefined) {
+      share = { requests: { bytes: 0, frames: 0 }, others: { bytes: 0, frames: 0 }, broken: false };
+      this.#shares.set(source, share);
+    }
     return share;
   }
 
@@ -109,14 +124,14 @@ export class Outbox {
     if (!this.#socket.write(part)) this.#blocked = true;
   }
 
-  #push(share: Share, part: Buffer, source: number, frames: number): void {
+  #push(load: Load, part: Buffer, frames: number): void {
     // A slice keeps its whole chunk alive; one that is much smaller is not worth that while it waits.
     const kept = part.length * 2 < part.buffer.byteLength ? Buffer.from(part) : part;
-    this.#queue.push({ part: kept, source, frames });
+    this.#queue.push({ part: kept, frames, load });
     this.#bytes += part.length;
     this.#frames += frames;
-    share.bytes += part.length;
-    share.frames += frames;
+    load.bytes += part.length;
+    load.frames += frames;
   }
 
   #drain(): void {
@@ -127,19 +142,15 @@ export class Outbox {
       this.#head += 1;
       this.#bytes -= entry.part.length;
       this.#frames -= entry.frames;
-      const share = this.#shares.get(entry.source);
-      if (share !== undefined) {
-        share.bytes -= entry.part.length;
-        share.frames -= entry.frames;
-        if (share.bytes === 0) this.#shares.delete(entry.source);
-      }
+      entry.load.bytes -= entry.part.length;
+      entry.load.frames -= entry.frames;
       if (!this.#socket.write(entry.part)) {
         this.#blocked = true;
         break;
       }
     }
     this.#socket.uncork();
-    if (this.#head === this.#queue.length || this.#head > 1_024) {
+    if (this.#head * 2 >= this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }

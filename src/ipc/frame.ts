@@ -12,7 +12,7 @@ export const SINGLE_BYTES = 80 * 1024;
 /** A larger one goes in chunks of this size. */
 export const CHUNK_BYTES = 64 * 1024;
 
-/** What a receiver lets a sender have in flight for one call: two chunks. */
+/** What a receiver lets a sender have in flight for one call, headers included: two chunks. */
 export const WINDOW_BYTES = 128 * 1024;
 
 export const FrameType = {

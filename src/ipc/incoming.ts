@@ -7,7 +7,7 @@ import { decode, encode } from './codec.js';
 import type { MeshLog } from './connection.js';
 import type { CallContext, Method } from './contract.js';
 import { toWire } from './errors.js';
-import { CHUNK_BYTES, FLAG_MESH, type Frame, FrameType, slotOf } from './frame.js';
+import { CHUNK_BYTES, FLAG_MESH, type Frame, FrameType, HEADER_BYTES, slotOf } from './frame.js';
 import type { Welcome } from './handshake.js';
 import { type Large, sizeOf, sliceOf, type SlabWriter } from './writer.js';
 
@@ -210,7 +210,7 @@ export class IncomingCalls {
       if (call.over) return;
       rest -= 1;
       const end = Math.min(bytes, start + CHUNK_BYTES);
-      call.creditBytes -= end - start;
+      call.creditBytes -= HEADER_BYTES + end - start;
       this.#writer.frame(type, 0, call.address, call.id, sliceOf(message, start, end), rest);
     }
   }

@@ -2,7 +2,7 @@ import { HamletError } from '../lib/errors.js';
 import { Assembly, MAX_MESSAGE_BYTES } from './assembly.js';
 import { decode, decodeAll, type Encoded } from './codec.js';
 import { type Deferred, deferred } from './deferred.js';
-import { type Frame, FrameType, SINGLE_BYTES, WINDOW_BYTES } from './frame.js';
+import { type Frame, FrameType, HEADER_BYTES, SINGLE_BYTES, WINDOW_BYTES } from './frame.js';
 
 /** What a call asks of the table it is in. */
 export interface CallOwner {
@@ -67,7 +67,7 @@ export abstract class OutgoingCall {
     if (frame.type !== this.carrier) {
       return this.abandon(new HamletError('INTERNAL', `${this.key}: an answer of the wrong kind`));
     }
-    const bytes = frame.end - frame.start;
+    const bytes = HEADER_BYTES + frame.end - frame.start;
     const assembly = this.#assembly;
     if (assembly === undefined && frame.rest === 0) return this.received(frame, bytes);
     if (assembly === undefined) {

@@ -92,8 +92,9 @@ export class SlabWriter {
   }
 
   /**
-   * Sends an item of a stream: in the frame of the former one, if that was the last thing written. Gives its size,
-   * or its bytes, unsent, if they are too many for one frame. Throws if the value has no msgpack form.
+   * Sends an item of a stream: in the frame of the former one, if that was the last thing written. Gives how many
+   * bytes that took; or the item's bytes, unsent, if they are too many for one frame. Throws if the value has no
+   * msgpack form.
    */
   item(destination: number, call: number, value: unknown): number | Large {
     const at = this.#room(HEADER_BYTES + MIN_ROOM_BYTES);
@@ -103,7 +104,7 @@ export class SlabWriter {
     if (typeof end !== 'number') {
       if (end.length > SINGLE_BYTES) return [end];
       this.frame(FrameType.ITEM, 0, destination, call, [end]);
-      return end.length;
+      return HEADER_BYTES + end.length;
     }
     const bytes = end - start;
     if (bytes > SINGLE_BYTES) return [Buffer.from(this.#slab.subarray(start, end))];
@@ -117,8 +118,9 @@ export class SlabWriter {
     }
     this.#end = end;
     if (end - this.#itemAt > ITEM_FRAME_BYTES) this.#itemAt = -1;
-    if (!joins) this.#count();
-    return bytes;
+    if (joins) return bytes;
+    this.#count();
+    return HEADER_BYTES + bytes;
   }
 
   /**

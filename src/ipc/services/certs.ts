@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { componentNames } from '../../lib/names.js';
 import { service, stream, unary } from '../contract.js';
-import { bytes, empty, name, positive } from './fields.js';
+import { bytes, count, empty, name, positive } from './fields.js';
 
 /** Who credentials are made for: the components that need some, and `master`, the node's own administrator. */
 export const holder = v.picklist([...componentNames, 'master']);
@@ -30,6 +30,27 @@ export const certificateInfo = v.strictObject({
 });
 export type CertificateInfo = v.InferOutput<typeof certificateInfo>;
 
+/** Who asks, as far as the node can tell; null for what it cannot. */
+export const caller = v.strictObject({
+  transport: v.picklist(['unix', 'tcp']),
+  uid: v.nullable(count),
+  pid: v.nullable(positive),
+});
+export type Caller = v.InferOutput<typeof caller>;
+
+/** One credential that was handed out to a debug client. */
+export const issuedCredential = v.strictObject({
+  /** Wall clock, milliseconds since the epoch. */
+  atMs: v.number(),
+  caller,
+  id: v.string(),
+  groups: v.array(v.string()),
+  /** Hex. */
+  serial: v.string(),
+  expiresAtMs: v.number(),
+});
+export type IssuedCredential = v.InferOutput<typeof issuedCredential>;
+
 /** The PKI in etcd. Every call waits for it within the caller's deadline, then UNAVAILABLE with what it waits for. */
 export const certs = service('certs', {
   /**
@@ -50,14 +71,24 @@ export const certs = service('certs', {
    * Also one every ten minutes, so that who missed one for any reason has not missed it for long.
    */
   renewals: stream(empty, v.strictObject({ revision: positive })),
-  /** A kubeconfig with a fresh client certificate for any identity; UNAVAILABLE at once while there is no PKI. */
+  /**
+   * A kubeconfig with a fresh client certificate, on record before it is given. UNAVAILABLE at once while there is no
+   * PKI, PERMISSION_DENIED for whom the configuration does not allow.
+   */
   debugKubeconfig: unary(
     v.strictObject({
       id: v.pipe(v.string(), v.nonEmpty(), v.maxLength(253)),
       groups: v.pipe(v.array(v.pipe(v.string(), v.nonEmpty(), v.maxLength(253))), v.maxLength(64)),
       ttlSeconds: v.optional(positive),
+      caller,
     }),
     v.strictObject({ kubeconfig: v.string(), expiresAtMs: v.number() }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
+  /** The record of debugKubeconfig: the last credentials that were given, oldest first. */
+  issued: unary(
+    v.strictObject({ last: v.pipe(count, v.maxValue(10_000)) }),
+    v.strictObject({ credentials: v.array(issuedCredential) }),
     { deadlineMs: 5_000, idempotent: true },
   ),
   /** Every certificate of the PKI; UNAVAILABLE at once while there is none. */

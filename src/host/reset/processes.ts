@@ -26,6 +26,9 @@ const kubernetesPrograms = new Set([
   'kubelite',
 ]);
 
+/** A binary that is all programs by its first argument: `kube kubelet`, `hyperkube kubelet`. */
+const multicall = /^(hyper)?kube$/;
+
 /** Everything that runs, without zombies. */
 export function listProcesses(): Process[] {
   return readdirSync('/proc').flatMap((name) => {
@@ -64,10 +67,7 @@ export function podProcesses(config: Config, traces: Traces, all = listProcesses
   for (const { pid, cgroups } of all) {
     if (cgroups.some((cgroup) => cgroup.split('/').some((name) => isPodCgroup(name, traces)))) mine.add(pid);
   }
-  for (let before = -1; before !== mine.size;) {
-    before = mine.size;
-    for (const { pid, parent } of all) if (mine.has(parent)) mine.add(pid);
-  }
+  addDescendants(mine, all);
   return all.filter(({ pid }) => mine.has(pid));
 }
 
@@ -90,15 +90,26 @@ export function otherKubernetes(config: Config, traces = readTraces(config)): st
     [...leftComponents(config), ...podProcesses(config, traces, all)].map(({ pid }) => pid),
   );
   const other = all.find((candidate) => !mine.has(candidate.pid) && isKubernetes(candidate));
-  return other && `${path.basename(other.argv[0] ?? '')} (process ${other.pid})`;
+  return other && `${describe(other)} (process ${other.pid})`;
+}
+
+function addDescendants(pids: Set<number>, all: readonly Process[]): void {
+  for (let before = -1; before !== pids.size;) {
+    before = pids.size;
+    for (const { pid, parent } of all) if (pids.has(parent)) pids.add(pid);
+  }
 }
 
 function isKubernetes({ pid, argv: [program = '', command = ''], cgroups }: Process): boolean {
   if (cgroups.some((cgroup) => /^\/kubepods(\.slice)?\//.test(cgroup))) return true;
   const name = path.basename(program);
-  // One binary can be all programs by its first argument: `kube kubelet`, `hyperkube kubelet`.
-  const isMulticall = /^(hyper)?kube$/.test(name) && kubernetesPrograms.has(command);
+  const isMulticall = multicall.test(name) && kubernetesPrograms.has(command);
   return (isMulticall || kubernetesPrograms.has(name)) && sharesNetwork(pid);
+}
+
+function describe({ argv: [program = '', command = ''] }: Process): string {
+  const name = path.basename(program);
+  return multicall.test(name) ? command : name;
 }
 
 /** A node in a container of its own has rules and pods of its own. */

@@ -22,11 +22,13 @@ export function sharedFolders(config: Config): Kind {
     find() {
       const { files, folders } = findShared(config);
       if (files.length + folders.length === 0) return undefined;
-      const places = [...new Set([...files, ...folders].map(placeOf))];
+      const places = [...new Set([...files, ...folders].map((file) => placeOf(file) ?? path.dirname(file)))];
       return `${count(files.length + folders.length, 'entry', 'entries')} in ${places.join(', ')}`;
     },
     remove() {
-      for (const file of findShared(config).files) rmSync(file, { recursive: true, force: true });
+      const { files } = findShared(config);
+      for (const file of files) rmSync(file, { recursive: true, force: true });
+      for (const file of files) removeEmptyParents(file);
       for (const folder of findShared(config).folders) removeEmpty(folder);
       return {};
     },
@@ -59,13 +61,26 @@ function isEmptyTree(folder: string): boolean {
 
 function removeEmpty(folder: string): void {
   for (const name of list(folder)) removeEmpty(path.join(folder, name));
-  try {
-    rmdirSync(folder);
-  } catch {
-    // Somebody has put something into it meanwhile, or it is a mount point: then it is needed.
+  removeFolder(folder);
+}
+
+/** The folders above a file that are empty without it, as far as they are nobody's in particular. */
+function removeEmptyParents(file: string): void {
+  for (let folder = path.dirname(file); placeOf(folder) !== undefined; folder = path.dirname(folder)) {
+    if (!removeFolder(folder)) return;
   }
 }
 
-function placeOf(file: string): string {
-  return [...ofContainers, ...ofKubelets].find((root) => file.startsWith(root)) ?? path.dirname(file);
+function removeFolder(folder: string): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch {
+    // There is something in it, or it is a mount point: then somebody needs it.
+    return false;
+  }
+}
+
+function placeOf(file: string): string | undefined {
+  return [...ofContainers, ...ofKubelets].find((place) => file === place || file.startsWith(`${place}/`));
 }

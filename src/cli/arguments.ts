@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 /** Wrong usage: exit code 2, and where to read how it is used. */
@@ -61,15 +62,33 @@ const defaultHost = '127.0.0.1';
 /** The debug API's port unless the node's configuration says otherwise. */
 const defaultPort = 7837;
 
-/** Where the node is when nothing says otherwise. */
+/** Where the node is when nothing says otherwise: its socket if this user may open it, else its port. */
 export const defaultEndpoint = `${defaultHost}:${defaultPort}`;
+export const defaultSocket = '/run/hamlet/debug.sock';
 
-/** Completes and checks what --endpoint or DBG_ENDPOINT says: HOST, HOST:PORT or :PORT. Throws UsageError. */
+/** The endpoint to ask when nobody has named one. */
+export function usualEndpoint(): string {
+  try {
+    accessSync(defaultSocket, constants.R_OK | constants.W_OK);
+    return `unix:${defaultSocket}`;
+  } catch {
+    return defaultEndpoint;
+  }
+}
+
+/**
+ * Completes and checks what --endpoint or DBG_ENDPOINT says: HOST, HOST:PORT, :PORT, or a Unix socket as an absolute
+ * path with or without `unix:` before it. Throws UsageError.
+ */
 export function endpointFrom(given: string): string {
+  const socket = /^(?:unix:)?(\/.+)$/.exec(given)?.[1];
+  if (socket !== undefined) return `unix:${socket}`;
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:/[\]\s]*)(?::(\d{1,5}))?$/.exec(given);
   const port = Number(match?.[2] ?? defaultPort);
   if (match === null || given === '' || port < 1 || port > 65_535) {
-    throw new UsageError(`"${given}" is no endpoint: it has to be HOST:PORT, such as ${defaultEndpoint}`);
+    throw new UsageError(
+      `"${given}" is no endpoint: it has to be HOST:PORT, such as ${defaultEndpoint}, or a socket's path`,
+    );
   }
   return `${match[1] === '' || match[1] === undefined ? defaultHost : match[1]}:${port}`;
 }

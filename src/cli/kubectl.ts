@@ -33,6 +33,7 @@ Examples:
     const { kubeconfig, kubectlCommand } = await callNode(endpoint, nodeDebugService.getDebugKubeconfig, {
       id: `hamlet:debug:${userName()}`,
       groups: ['system:masters'],
+      ttlSeconds: 0,
     });
     const [program, ...prefix] = commandHere(kubectlCommand);
     // In this order: a signal between the two must not leave the file behind.

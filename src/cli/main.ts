@@ -1,15 +1,24 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../lib/errors.js';
-import { UsageError, defaultEndpoint, endpointFrom, commonOptions, parse } from './arguments.js';
+import {
+  UsageError,
+  defaultEndpoint,
+  defaultSocket,
+  endpointFrom,
+  usualEndpoint,
+  commonOptions,
+  parse,
+} from './arguments.js';
 import type { Command } from './command.js';
+import { audit } from './audit.js';
 import { certs } from './certs.js';
 import { condition } from './condition.js';
 import { kubectl } from './kubectl.js';
 import { logs } from './logs.js';
 import { print, table } from './output.js';
 
-const commands: readonly Command[] = [logs, condition, certs, kubectl];
+const commands: readonly Command[] = [logs, condition, certs, audit, kubectl];
 
 const help = `Ask a Hamlet node what it is doing, and run kubectl on it.
 
@@ -19,7 +28,8 @@ Commands:
 ${table(commands.map(({ synopsis, summary }) => [`  ${synopsis}`, summary]))}  help [COMMAND]             how a command is used
 
 Options:
-  --endpoint HOST:PORT       the node to ask (default: DBG_ENDPOINT from the environment, or ${defaultEndpoint})
+  --endpoint HOST:PORT       the node to ask (default: DBG_ENDPOINT from the environment, else
+                             ${defaultSocket} if you may open it, else ${defaultEndpoint})
   -V, --version              the version of dbg
   -h, --help                 this text
 
@@ -44,7 +54,7 @@ async function run(args: readonly string[]): Promise<number> {
   if (options.version !== undefined) return printed(`dbg ${version()}\n`);
   if (name === undefined) throw new UsageError('say what to do');
   if (name === 'help') return printed(rest[0] === undefined ? help : commandNamed(rest[0]).help);
-  const endpoint = endpointFrom(options.endpoint ?? process.env.DBG_ENDPOINT ?? defaultEndpoint);
+  const endpoint = endpointFrom(options.endpoint ?? process.env.DBG_ENDPOINT ?? usualEndpoint());
   const command = commandNamed(name);
   try {
     return await command.run(rest, { endpoint });

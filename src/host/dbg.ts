@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../platform/config.js';
+import { runPaths } from '../platform/paths.js';
 
 const program = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
 /** Runs dbg on this terminal, against the node that this configuration is for. Gives its exit code. */
-export async function runDbg({ debug, ports }: Config, args: readonly string[]): Promise<number> {
-  const env = { ...process.env, DBG_ENDPOINT: `${debug.address}:${ports.debug}` };
+export async function runDbg({ paths }: Config, args: readonly string[]): Promise<number> {
+  const env = { ...process.env, DBG_ENDPOINT: `unix:${runPaths(paths.run).debugSocket}` };
   const child = spawn(process.execPath, [program, ...args], { stdio: 'inherit', env });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code ?? 1;

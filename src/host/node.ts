@@ -121,7 +121,10 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
 
   try {
     start('logs', () => pipes.workerData());
-    start('debug', () => ({ address: config.debug.address, port: config.ports.debug }));
+    if (config.debug.enabled) {
+      const { address } = config.debug;
+      start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug }));
+    }
     const [found, machine] = await Promise.all([
       options.findComponents(config, signal),
       waitForMachine(config, board, signal),

@@ -11,6 +11,10 @@ const absolutePath = v.pipe(
   v.check((value) => path.isAbsolute(value), 'has to be an absolute path'),
 );
 const ipv4 = v.pipe(v.string(), v.ipv4('has to be an IPv4 address'));
+const loopback = v.pipe(
+  ipv4,
+  v.startsWith('127.', 'has to be a loopback address: callers are known by their user on this machine'),
+);
 const cidr = v.pipe(
   v.string(),
   v.regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'has to be an IPv4 range such as 10.96.0.0/16'),
@@ -57,7 +61,17 @@ const configFile = v.strictObject({
   ),
   images: v.optional(v.strictObject({ dir: v.optional(absolutePath) }), {}),
   pki: v.optional(pkiSettings, {}),
-  debug: v.optional(v.strictObject({ address: v.optional(ipv4, '127.0.0.1') }), {}),
+  debug: v.optional(
+    v.strictObject({
+      enabled: v.optional(v.boolean(), true),
+      address: v.optional(loopback, '127.0.0.1'),
+      /** Whether credentials for the group system:masters are issued. */
+      allowMasters: v.optional(v.boolean(), true),
+      /** Patterns of the identities that credentials are issued for. */
+      identities: v.optional(v.array(v.pipe(v.string(), v.nonEmpty())), ['*']),
+    }),
+    {},
+  ),
 });
 
 type ConfigFile = v.InferOutput<typeof configFile>;

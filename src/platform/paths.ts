@@ -77,6 +77,7 @@ export function runPaths(run: string) {
     pipes: path.join(run, 'pipes'),
     /** The host's table of children, for the run after this one. */
     children: path.join(run, 'children.json'),
+    debugSocket: path.join(run, 'debug.sock'),
     lock: path.join(run, 'hamlet.lock'),
     etcd: path.join(run, 'etcd'),
     containerd: path.join(run, 'containerd'),

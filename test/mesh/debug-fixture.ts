@@ -80,6 +80,7 @@ export class DebugClient {
 /** A real mesh with a real debug worker on it; the services that it calls are the test's. */
 export class DebugNode {
   readonly port: number;
+  readonly socket: string;
   readonly thread: Thread;
   readonly #router: Router;
   readonly #folder: string;
@@ -90,12 +91,13 @@ export class DebugNode {
   private constructor(router: Router, folder: string, port: number) {
     this.#router = router;
     this.#folder = folder;
+    this.socket = path.join(folder, 'debug.sock');
     this.port = port;
     this.thread = startThread({
       name: 'debug',
       url: new URL('../../src/workers/debug/main.js', import.meta.url),
       mesh: { path: router.path, secret: router.admit('debug') },
-      data: { address: '127.0.0.1', port },
+      data: { socket: this.socket, address: '127.0.0.1', port },
       log: { level: 'silent' },
     });
   }

@@ -118,7 +118,9 @@ void t.test('kubeconfigs', async (t) => {
   });
   kubectl = ['/opt/kube', 'kubectl'];
   t.match(await client.call('GetDebugKubeconfig', request), { kubectl_command: ['/opt/kube', 'kubectl'] });
-  t.same(asked, [request, request], 'identity and groups arrive as they are');
+  t.match(asked, [request, request], 'identity and groups arrive as they are');
+  const caller = { transport: 'tcp', uid: process.geteuid?.(), pid: process.pid };
+  t.match(asked, [{ caller }, { caller }], 'and who asks');
 
   t.match(await failure(client.call('GetDebugKubeconfig', {})), ['INVALID_ARGUMENT', /^id is empty/]);
   t.match(await failure(client.call('GetDebugKubeconfig', { id: 'ann', groups: ['ops', ''] })), [

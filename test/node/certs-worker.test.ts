@@ -18,6 +18,7 @@ import { facts } from '../unit/certs/fixtures.js';
 import { TestEtcd } from './certs-etcd.js';
 
 const log = pino({ enabled: false });
+const caller = { transport: 'unix', uid: 0, pid: 1 } as const;
 
 /** The certs worker as the node runs it, on a real mesh with a board of conditions. */
 class CertsNode implements AsyncDisposable {
@@ -129,7 +130,7 @@ void t.test('the worker waits for etcd, issues the PKI, and finds it again', asy
     message: `waits for etcd at ${etcd.socket}`,
   });
   const waitsFor = { code: 'UNAVAILABLE', message: `there is no PKI yet: waits for etcd at ${etcd.socket}` };
-  await t.rejects(debug.debugKubeconfig({ id: 'jane', groups: [] }), waitsFor);
+  await t.rejects(debug.debugKubeconfig({ id: 'jane', groups: [], caller }), waitsFor);
   await t.rejects(kubelet.credentials({ holder: 'master' }, { deadlineMs: 500 }), waitsFor);
 
   const early = kubelet.credentials({ holder: 'kube.apiserver' });
@@ -137,7 +138,7 @@ void t.test('the worker waits for etcd, issues the PKI, and finds it again', asy
   const { files } = await early;
   t.equal(files.length, 10);
   await node.condition('true', '');
-  t.match((await debug.debugKubeconfig({ id: 'jane', groups: [] })).kubeconfig, /name: "jane"/);
+  t.match((await debug.debugKubeconfig({ id: 'jane', groups: [], caller })).kubeconfig, /name: "jane"/);
   await t.rejects(debug.credentials({ holder: 'master' }), { code: 'PERMISSION_DENIED' });
 
   const { authorities } = await kubelet.authorities({});

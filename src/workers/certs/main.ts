@@ -11,6 +11,7 @@ import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import { runWorker } from '../run.js';
+import { AuditTrail } from './audit.js';
 import { loadOrBootstrap } from './bootstrap.js';
 import { issuePki } from './issue.js';
 import type { Pki, PkiValues } from './pki.js';
@@ -39,6 +40,8 @@ await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     apiserverPort: ports.apiserver,
     lifetimes,
     facts,
+    policy: data.config.debug,
+    audit: new AuditTrail(path.join(data.config.paths.state, 'audit.jsonl')),
     now: Date.now,
   });
   const hostClient = client(connection, host);

@@ -1,4 +1,4 @@
-import { createHash, type X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { CallContext, Handlers } from '../../ipc/contract.js';
 import { deadlineOf } from '../../ipc/deadline.js';
@@ -9,7 +9,9 @@ import { HamletError, messageOf } from '../../lib/errors.js';
 import { deadline } from '../../lib/time.js';
 import type { WorkerName } from '../../lib/names.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
+import type { AuditTrail } from './audit.js';
 import { credentialFiles } from './credentials.js';
+import { checkPolicy, type IssuePolicy } from './issue-policy.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
 import { listCertificates } from './list.js';
@@ -37,6 +39,8 @@ export class CertsService {
   readonly #apiserverPort: number;
   readonly #lifetimes: Lifetimes;
   readonly #facts: NodeFacts;
+  readonly #policy: IssuePolicy;
+  readonly #audit: AuditTrail;
   readonly #now: () => number;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #revision = 0;
@@ -47,17 +51,25 @@ export class CertsService {
     readonly apiserverPort: number;
     readonly lifetimes: Lifetimes;
     readonly facts: NodeFacts;
+    readonly policy: IssuePolicy;
+    readonly audit: AuditTrail;
     readonly now: () => number;
   }) {
     this.#jobs = options.jobs;
     this.#apiserverPort = options.apiserverPort;
     this.#lifetimes = options.lifetimes;
     this.#facts = options.facts;
+    this.#policy = options.policy;
+    this.#audit = options.audit;
     this.#now = options.now;
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
       debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
+      issued: ({ last }, { source }) => {
+        allow(source, 'issued', ['debug']);
+        return { credentials: this.#audit.last(last) };
+      },
       list: () => ({ certificates: listCertificates(this.#readyNow(), this.#facts) }),
       authorities: async (_request, { signal }) => this.#authorities(signal),
     };
@@ -115,14 +127,21 @@ export class CertsService {
         throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
       }
     }
+    checkPolicy(this.#policy, request.id, request.groups);
     const pki = this.#readyNow();
+    const nowMs = this.#now();
     const issued = await issueClient(
       this.#jobs,
       pki.authorities,
       client(request.id, request.groups),
-      { nowMs: this.#now(), lifetimeMs },
+      { nowMs, lifetimeMs },
       signal,
     );
+    // A certificate knows whole seconds.
+    const expiresAtMs = Math.floor(issued.notAfterMs / 1_000) * 1_000;
+    const { id, groups, caller } = request;
+    const serial = new X509Certificate(issued.certificate).serialNumber.toLowerCase();
+    this.#audit.add({ atMs: nowMs, caller, id, groups, serial, expiresAtMs });
     return {
       kubeconfig: kubeconfig({
         port: this.#apiserverPort,
@@ -131,8 +150,7 @@ export class CertsService {
         certificate: pem('CERTIFICATE', issued.certificate),
         privateKey: pem('PRIVATE KEY', issued.privateKey),
       }),
-      // A certificate knows whole seconds.
-      expiresAtMs: Math.floor(issued.notAfterMs / 1_000) * 1_000,
+      expiresAtMs,
     };
   }
 

@@ -6,11 +6,13 @@ import {
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
 import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
+import { CallBudget, limits, Refusals, type RefusalLog } from './limits.js';
+import { callerOf, Gate, listenTcp, listenUnix, type Listener } from './listener.js';
+import { adminGroup, readGroup, type Peer, type Role } from './peer.js';
 
-/** A request is an identity with its groups at most; gRPC's own limit is 4 MiB. */
-const maxRequestBytes = 1024 * 1024;
 /** A message travels in an HTTP/2 trailer, where every byte may become three. Node refuses trailers of 64 KiB. */
 const maxMessageChars = 4_096;
 
@@ -23,24 +25,35 @@ interface MethodEntry {
 
 export type ServiceTable = Readonly<Record<string, MethodEntry>>;
 
-/** What a service's methods do, one function each. `options` carries the caller's cancel and remaining time. */
+/** What a handler is told beside the request: the caller's cancel and remaining time, and who it is. */
+export interface DebugCall extends CallOptions {
+  readonly peer: Peer;
+}
+
+/** What a service's methods do, one function each. */
 export type UnaryHandlers<S extends ServiceTable> = {
   readonly [K in keyof S]: (
     request: ReturnType<S[K]['requestDeserialize']>,
-    options: CallOptions,
+    call: DebugCall,
   ) => Promise<Parameters<S[K]['responseSerialize']>[0]>;
 };
 
-/** Where unexpected errors are written: any pino logger. */
-export interface ErrorLog {
+/** Which role a method asks for. */
+export type MethodRoles<S extends ServiceTable> = { readonly [K in keyof S]: Exclude<Role, 'none'> };
+
+/** Where refusals and unexpected errors are written: any pino logger. */
+export interface DebugLog extends RefusalLog {
   error(fields: { readonly err: unknown }, message: string): void;
 }
 
-export interface ListenOptions {
+export interface ListenOptions<S extends ServiceTable> {
+  /** The Unix socket, if there is to be one. */
+  readonly socket?: string | undefined;
   readonly address: string;
   /** 0 takes a free one. */
   readonly port: number;
-  readonly log: ErrorLog;
+  readonly roles: MethodRoles<S>;
+  readonly log: DebugLog;
 }
 
 export interface DebugServer {
@@ -49,50 +62,118 @@ export interface DebugServer {
   close(patienceMs: number): Promise<void>;
 }
 
+type AnyHandler = (request: unknown, call: DebugCall) => Promise<unknown>;
+
 /**
- * Serves `service` over gRPC without TLS. Throws ALREADY_EXISTS when the port is taken, INVALID_ARGUMENT when the
- * address is not one of this machine's, both with `address` and `port` in the details.
+ * Serves `service` over gRPC on a Unix socket and on a loopback port. Who calls is known by the connection, which is
+ * why connections are taken here and handed to gRPC. Throws what listenUnix() and listenTcp() throw.
  */
 export async function listen<S extends ServiceTable>(
   service: S,
   handlers: UnaryHandlers<S>,
-  options: ListenOptions,
+  options: ListenOptions<S>,
 ): Promise<DebugServer> {
   // grpc-js writes to stderr by itself what is thrown here, or is no concern of the node's.
   setLogVerbosity(logVerbosity.NONE);
-  const server = new Server({ 'grpc.max_receive_message_length': maxRequestBytes });
+  const server = new Server({
+    'grpc.max_receive_message_length': limits.maxRequestBytes,
+    'grpc.max_concurrent_streams': limits.maxConcurrentCalls,
+    'grpc.max_connection_idle_ms': limits.maxIdleMs,
+    'grpc.enable_channelz': 0,
+  });
+  const monotonic = () => performance.now();
+  const refusals = new Refusals(options.log, monotonic);
+  const budget = new CallBudget(monotonic);
+  const peers = new Peers();
   for (const name of Object.keys(service)) {
     const method = service[name];
     const handler = handlers[name];
-    if (method === undefined || handler === undefined) continue;
+    const role = options.roles[name];
+    if (method === undefined || handler === undefined || role === undefined) continue;
+    const admit = (peer: Peer): void => admitCall(peer, name, role, budget, refusals);
     server.register(
       method.path,
-      unary(
-        method.path,
-        handler as (request: unknown, options: CallOptions) => Promise<unknown>,
-        options.log,
-      ),
+      unary(method.path, handler as AnyHandler, { peers, admit, log: options.log }),
       method.responseSerialize as (response: unknown) => Buffer,
       method.requestDeserialize,
       'unary',
     );
   }
-  const port = await bind(server, options);
-  return { port, close: (patienceMs) => close(server, patienceMs) };
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const gate = new Gate(refusals);
+  const take = (socket: Socket, peer: Peer): void => {
+    peers.add(socket, peer);
+    injector.injectConnection(socket);
+  };
+  const listeners: Listener[] = [];
+  const port = await listenTcp(options.address, options.port, gate, take);
+  listeners.push(port);
+  if (options.socket !== undefined) listeners.push(await listenUnix(options.socket, gate, take));
+  return {
+    port: port.port,
+    async close(patienceMs) {
+      for (const listener of listeners) listener.close();
+      injector.drain(patienceMs);
+      await gate.close(patienceMs);
+      server.forceShutdown();
+    },
+  };
+}
+
+/** Throws PERMISSION_DENIED or RESOURCE_EXHAUSTED for a call that is not to be made. */
+function admitCall(peer: Peer, name: string, role: Role, budget: CallBudget, refusals: Refusals): void {
+  const caller = callerOf(peer);
+  if (!budget.take(caller)) {
+    const message = `too many calls: ${limits.callsPerSecond} a second are allowed`;
+    refusals.note(`rate ${caller}`, `${caller} makes too many calls to the debug API`);
+    throw new HamletError('RESOURCE_EXHAUSTED', message);
+  }
+  if (peer.role === 'admin' || peer.role === role) return;
+  refusals.note(`${name} ${caller}`, `${caller} may not call ${name} of the debug API`);
+  const groups = role === 'read' ? `${adminGroup} or ${readGroup}` : adminGroup;
+  throw new HamletError('PERMISSION_DENIED', `${caller} may not do this; root may, and the group ${groups}`);
+}
+
+/** Who is behind which connection. gRPC hands on no more of one than its remote address, which is ours to set. */
+class Peers {
+  readonly #peers = new Map<string, Peer>();
+  #count = 0;
+
+  add(socket: Socket, peer: Peer): void {
+    const name = `#${++this.#count}`;
+    this.#peers.set(name, peer);
+    Object.defineProperty(socket, 'remoteAddress', { value: name });
+    Object.defineProperty(socket, 'remotePort', { value: undefined });
+    socket.once('close', () => this.#peers.delete(name));
+  }
+
+  /** Throws CANCELLED when the connection is gone. */
+  of(call: ServerUnaryCall<unknown, unknown>): Peer {
+    const peer = this.#peers.get(call.getPeer());
+    if (peer === undefined) throw new HamletError('CANCELLED', 'the caller is gone');
+    return peer;
+  }
 }
 
 type UnaryReply = (error: { code: status; details: string } | null, response?: unknown) => void;
 
+interface Surroundings {
+  readonly peers: Peers;
+  readonly admit: (peer: Peer) => void;
+  readonly log: DebugLog;
+}
+
 /** Calls the handler and turns what it throws into a status of the same code. */
-function unary(
-  path: string,
-  handler: (request: unknown, options: CallOptions) => Promise<unknown>,
-  log: ErrorLog,
-) {
+function unary(path: string, handler: AnyHandler, { peers, admit, log }: Surroundings) {
+  const answer = async (call: ServerUnaryCall<unknown, unknown>, signal: AbortSignal): Promise<unknown> => {
+    const peer = peers.of(call);
+    admit(peer);
+    return handler(call.request, { signal, deadlineMs: remaining(call.getDeadline()), peer });
+  };
   return (call: ServerUnaryCall<unknown, unknown>, reply: UnaryReply): void => {
     const cancelled = new AbortController();
     call.once('cancelled', () => cancelled.abort());
-    handler(call.request, { signal: cancelled.signal, ...remaining(call.getDeadline()) }).then(
+    answer(call, cancelled.signal).then(
       (response) => reply(null, response),
       (error: unknown) => {
         if (!isHamletError(error) && !cancelled.signal.aborted) log.error({ err: error }, `${path} failed`);
@@ -103,31 +184,8 @@ function unary(
 }
 
 /** gRPC has a caller's deadline as a point in time; the mesh as the milliseconds that remain. */
-function remaining(deadline: Date | number): CallOptions {
+function remaining(deadline: Date | number): number {
   const atMs = Number(deadline);
-  return Number.isFinite(atMs) ? { deadlineMs: Math.max(0, atMs - Date.now()) } : {};
-}
-
-async function bind(server: Server, { address, port }: ListenOptions): Promise<number> {
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${address}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
-  } catch (cause) {
-    const details = { address, port };
-    // grpc-js puts the system's error into its message and nowhere else.
-    const text = messageOf(cause);
-    if (text.includes('EADDRINUSE')) {
-      throw new HamletError('ALREADY_EXISTS', `port ${port} on ${address} is taken`, { cause, details });
-    }
-    throw new HamletError('INVALID_ARGUMENT', `cannot listen on ${address}:${port}`, { cause, details });
-  }
-}
-
-async function close(server: Server, patienceMs: number): Promise<void> {
-  const impatient = setTimeout(() => server.forceShutdown(), patienceMs);
-  await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  clearTimeout(impatient);
+  if (!Number.isFinite(atMs)) return limits.maxCallMs;
+  return Math.min(limits.maxCallMs, Math.max(0, atMs - Date.now()));
 }

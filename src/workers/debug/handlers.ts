@@ -5,13 +5,17 @@ import type { certs } from '../../ipc/services/certs.js';
 import type { host } from '../../ipc/services/host.js';
 import type { LogLine, logs } from '../../ipc/services/logs.js';
 import { HamletError, isHamletError } from '../../lib/errors.js';
-import type { UnaryHandlers } from './grpc.js';
+import { callerBehind } from './caller.js';
+import type { MethodRoles, UnaryHandlers } from './grpc.js';
 
 /** Reading a ring takes milliseconds; a caller without a deadline of its own does not wait for ever. */
 const logsDeadlineMs = 30_000;
 
 /** The board of conditions is in the main thread's memory. */
 const conditionsDeadlineMs = 5_000;
+
+/** How many records are given to whoever does not say how many. */
+const defaultRecords = 1_000;
 
 /** What the debug API is an outside view of. */
 export interface Sources {
@@ -20,6 +24,16 @@ export interface Sources {
   readonly host: Client<typeof host>;
 }
 
+/** Who may call what: credentials are for administrators, everything else is for readers too. */
+export const debugRoles: MethodRoles<typeof nodeDebugService> = {
+  getDebugKubeconfig: 'admin',
+  getComponentLogs: 'read',
+  getCondition: 'read',
+  listConditions: 'read',
+  listCertificates: 'read',
+  listIssuedCredentials: 'admin',
+};
+
 /**
  * NodeDebugService in terms of the mesh: each call is checked for what its message cannot express, and handed on.
  * Errors of the services pass through with code and message as they are.
@@ -27,13 +41,20 @@ export interface Sources {
 export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugService> {
   const { certs, logs, host } = sources;
   return {
-    async getDebugKubeconfig({ id, groups }, options) {
+    async getDebugKubeconfig({ id, groups, ttlSeconds }, { peer, ...options }) {
       if (id === '')
         throw new HamletError('INVALID_ARGUMENT', 'id is empty: say whom the credentials are for');
       if (groups.includes('')) throw new HamletError('INVALID_ARGUMENT', 'groups has an empty name in it');
+      if (ttlSeconds < 0) throw new HamletError('INVALID_ARGUMENT', `ttl_seconds is ${ttlSeconds}`);
+      const request = {
+        id,
+        groups: [...groups],
+        ...(ttlSeconds === 0 ? {} : { ttlSeconds }),
+        caller: await callerBehind(peer, host, options),
+      };
       const { kubeconfig, expiresAtMs } = await reaching(
         'hamlet.certs',
-        certs.debugKubeconfig({ id, groups: [...groups] }, options),
+        certs.debugKubeconfig(request, options),
       );
       return { kubeconfig, expiresAtMs, kubectlCommand: await kubectlCommand(host, options) };
     },
@@ -59,6 +80,20 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       const snapshot = host.conditions({}, { deadlineMs: conditionsDeadlineMs, ...options });
       for await (const { conditions } of snapshot) return { conditions };
       throw new HamletError('INTERNAL', 'the host gave no conditions');
+    },
+
+    async listIssuedCredentials({ tail }, options) {
+      if (tail < 0) throw new HamletError('INVALID_ARGUMENT', `tail is ${tail}: 0 means ${defaultRecords}`);
+      const last = tail === 0 ? defaultRecords : tail;
+      const { credentials } = await reaching('hamlet.certs', certs.issued({ last }, options));
+      return {
+        credentials: credentials.map(({ caller: { transport, uid, pid }, ...rest }) => ({
+          ...rest,
+          transport,
+          uid: uid === null ? '' : String(uid),
+          pid: pid === null ? '' : String(pid),
+        })),
+      };
     },
 
     async listCertificates(_request, options) {

@@ -5,12 +5,14 @@ import { host } from '../../ipc/services/host.js';
 import { logs } from '../../ipc/services/logs.js';
 import { runWorker } from '../run.js';
 import { listen } from './grpc.js';
-import { debugHandlers } from './handlers.js';
+import { debugHandlers, debugRoles } from './handlers.js';
 
 /** How long an open debug call may go on when the node stops. */
 const stopPatienceMs = 500;
 
 export interface DebugData {
+  /** The Unix socket. */
+  readonly socket: string;
   readonly address: string;
   readonly port: number;
 }
@@ -21,6 +23,6 @@ await runWorker<DebugData>('debug', async ({ connection, data, log }) => {
     logs: client(connection, logs),
     host: client(connection, host),
   });
-  const server = await listen(nodeDebugService, handlers, { ...data, log });
+  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, log });
   return { stop: () => server.close(stopPatienceMs) };
 });

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import path from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { setDeadline } from '../../../src/ipc/deadline.js';
@@ -6,6 +7,7 @@ import { JobPool } from '../../../src/jobs/pool.js';
 import { HamletError } from '../../../src/lib/errors.js';
 import { workerNames } from '../../../src/lib/names.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
+import { AuditTrail } from '../../../src/workers/certs/audit.js';
 import { notAfterMs, notBeforeMs, parsePki } from '../../../src/workers/certs/pki.js';
 import { backdatedMs } from '../../../src/workers/certs/profiles.js';
 import { CertsService } from '../../../src/workers/certs/service.js';
@@ -18,12 +20,18 @@ const nowMs = Date.now();
 const values = await freshPki(nowMs);
 const pki = parsePki(values, facts, nowMs);
 
-function newService(): CertsService {
+const caller = { transport: 'unix', uid: 1001, pid: 4711 } as const;
+const everybody = { allowMasters: true, identities: ['*'] };
+const folder = t.testdir();
+
+function newService(policy = everybody): CertsService {
   return new CertsService({
     jobs,
     apiserverPort: 6443,
     lifetimes: defaultLifetimes,
     facts,
+    policy,
+    audit: new AuditTrail(path.join(folder, 'audit.jsonl')),
     now: () => nowMs,
   });
 }
@@ -52,7 +60,7 @@ void t.test('each method is for its callers alone', async (t) => {
     const context = { signal: never, source };
     const calls: Record<string, () => Promise<unknown>> = {
       credentials: async () => handlers.credentials({ holder: 'master' }, context),
-      debugKubeconfig: async () => handlers.debugKubeconfig({ id: 'a', groups: [] }, context),
+      debugKubeconfig: async () => handlers.debugKubeconfig({ id: 'a', groups: [], caller }, context),
     };
     for (const [method, call] of Object.entries(calls)) {
       if (allowed[method]?.includes(source)) await t.resolves(call, `${source} may call ${method}`);
@@ -89,7 +97,7 @@ void t.test('a wait that is too long says what is waited for, before the caller 
 
 void t.test('debugKubeconfig does not wait', async (t) => {
   const { handlers } = newService();
-  await t.rejects(async () => handlers.debugKubeconfig({ id: 'a', groups: [] }, debug), {
+  await t.rejects(async () => handlers.debugKubeconfig({ id: 'a', groups: [], caller }, debug), {
     code: 'UNAVAILABLE',
     message: /the certs worker is starting/,
   });
@@ -100,7 +108,7 @@ void t.test('a refused PKI is told to everybody at once', async (t) => {
   const waiting = Promise.resolve(service.handlers.credentials({ holder: 'master' }, kubelet));
   service.state = { kind: 'refused', error: new HamletError('DATA_LOSS', 'the PKI is damaged') };
   await t.rejects(waiting, { code: 'DATA_LOSS', message: 'the PKI is damaged' });
-  await t.rejects(async () => service.handlers.debugKubeconfig({ id: 'a', groups: [] }, debug), {
+  await t.rejects(async () => service.handlers.debugKubeconfig({ id: 'a', groups: [], caller }, debug), {
     code: 'DATA_LOSS',
   });
   t.match(service.condition, { name: 'PKIReady', status: 'false', reason: 'Refused', message: /damaged/ });
@@ -122,7 +130,7 @@ void t.test('the condition follows the state', async (t) => {
 
 void t.test('a debug certificate is for whom it is asked for, and lasts an hour', async (t) => {
   const { handlers } = readyService();
-  const request = { id: 'jane@example.org', groups: ['system:masters', 'ops'] };
+  const request = { id: 'jane@example.org', groups: ['system:masters', 'ops'], caller };
   const { kubeconfig, expiresAtMs } = await handlers.debugKubeconfig(request, debug);
   const certificate = certificateOf(kubeconfig);
   t.equal(certificate.subject, 'O=system:masters\nO=ops\nCN=jane@example.org');
@@ -136,7 +144,7 @@ void t.test('a debug certificate is for whom it is asked for, and lasts an hour'
 void t.test('its life can be chosen, up to a day', async (t) => {
   const { handlers } = readyService();
   const ask = async (ttlSeconds: number) =>
-    handlers.debugKubeconfig({ id: 'jane', groups: [], ttlSeconds }, debug);
+    handlers.debugKubeconfig({ id: 'jane', groups: [], ttlSeconds, caller }, debug);
   t.equal((await ask(60)).expiresAtMs, Math.floor(nowMs / 1_000) * 1_000 + 60_000);
   await t.resolves(ask(24 * 3_600));
   await t.rejects(ask(24 * 3_600 + 1), { code: 'INVALID_ARGUMENT', message: /86400 seconds/ });
@@ -145,7 +153,7 @@ void t.test('its life can be chosen, up to a day', async (t) => {
 void t.test('names are taken as they are, and control characters not at all', async (t) => {
   const { handlers } = readyService();
   const ask = async (id: string, groups: string[] = []) =>
-    certificateOf((await handlers.debugKubeconfig({ id, groups }, debug)).kubeconfig).toLegacyObject()
+    certificateOf((await handlers.debugKubeconfig({ id, groups, caller }, debug)).kubeconfig).toLegacyObject()
       .subject;
   // "#0500" would be DER to the library, and "," or "+" the start of another attribute in RFC 4514's notation.
   for (const id of [
@@ -162,6 +170,38 @@ void t.test('names are taken as they are, and control characters not at all', as
   for (const text of ['a\nO=system:masters', 'a\0', '\u0085']) {
     await t.rejects(ask(text), { code: 'INVALID_ARGUMENT' });
     await t.rejects(ask('a', [text]), { code: 'INVALID_ARGUMENT' });
+  }
+});
+
+void t.test('what is issued is on record', async (t) => {
+  const { handlers } = readyService();
+  const request = { id: 'on-record', groups: ['ops'], caller };
+  const { kubeconfig, expiresAtMs } = await handlers.debugKubeconfig(request, debug);
+  const { credentials } = await handlers.issued({ last: 1 }, debug);
+  t.same(credentials, [
+    {
+      ...request,
+      atMs: nowMs,
+      expiresAtMs,
+      serial: certificateOf(kubeconfig).serialNumber.toLowerCase(),
+    },
+  ]);
+  t.throws(() => handlers.issued({ last: 1 }, kubelet), { code: 'PERMISSION_DENIED' });
+});
+
+void t.test('the policy says for whom nothing is issued', async (t) => {
+  const service = newService({ allowMasters: false, identities: ['ops:*', 'jane'] });
+  service.state = { kind: 'ready', pki };
+  const ask = async (id: string, groups: string[] = []) =>
+    service.handlers.debugKubeconfig({ id, groups, caller }, debug);
+  await t.resolves(ask('jane'));
+  await t.resolves(ask('ops:x', ['readers']));
+  await t.rejects(ask('jane', ['readers', 'system:masters']), {
+    code: 'PERMISSION_DENIED',
+    message: /allowMasters/,
+  });
+  for (const id of ['janet', 'xjane', 'ops', 'x ops:y']) {
+    await t.rejects(ask(id), { code: 'PERMISSION_DENIED', message: /debug.identities/ }, id);
   }
 });
 

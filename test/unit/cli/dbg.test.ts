@@ -20,7 +20,7 @@ void t.test('help is on stdout, with examples, for the program and every command
   for (const args of [['--help'], ['help']]) {
     t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
   }
-  for (const command of ['logs', 'condition', 'certs']) {
+  for (const command of ['logs', 'condition', 'certs', 'audit']) {
     const asked = await run([command, '--help']);
     t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
     t.same(await run(['help', command]), asked);
@@ -34,17 +34,17 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, certs, kubectl and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, certs, audit, kubectl and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, certs, kubectl and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, certs, audit, kubectl and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
     [
       ['--endpoint', 'a:b', 'logs', 'etcd'],
-      '"a:b" is no endpoint: it has to be HOST:PORT, such as 127.0.0.1:7837\nSee: dbg help',
+      `"a:b" is no endpoint: it has to be HOST:PORT, such as 127.0.0.1:7837, or a socket's path\nSee: dbg help`,
     ],
     [['logs', '--frob', 'etcd'], 'there is no option --frob\nSee: dbg help logs'],
     [['logs', '--help=x'], '--help takes no value\nSee: dbg help logs'],
@@ -265,4 +265,33 @@ void t.test('certs', async (t) => {
     { name: 'apiserver', serial: '0123456789abcdef0123', names: ['localhost'], renewal: /T/ },
   ]);
   t.match(await run(['certs', 'apiserver'], endpoint), ['', /too much/, 2]);
+});
+
+void t.test('audit', async (t) => {
+  const record = {
+    atMs: 0,
+    transport: 'unix',
+    uid: '1001',
+    pid: '',
+    id: 'jane',
+    groups: ['ops', 'dev'],
+    serial: '0123456789abcdef',
+    expiresAtMs: 3_600_000,
+  };
+  let asked = -1;
+  const endpoint = await serveDebugApi(t, {
+    listIssuedCredentials: async ({ tail }) => {
+      asked = tail;
+      return { credentials: [record] };
+    },
+  });
+  const [text, , code] = await run(['audit', '--tail', '7'], endpoint);
+  t.same([asked, code], [7, 0]);
+  t.match(
+    text,
+    /\n1970-01-01T00:00:00.000Z +unix +1001 +\? +jane +ops,dev +0123456789ab +1970-01-01T01:00:00.000Z\n$/,
+  );
+  const [json] = await run(['audit', '-o', 'json'], endpoint);
+  t.match(JSON.parse(json), [{ id: 'jane', uid: '1001', ends: '1970-01-01T01:00:00.000Z' }]);
+  t.match(await run(['audit', '--tail', 'x'], endpoint), ['', /--tail takes a number/, 2]);
 });

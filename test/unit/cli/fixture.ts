@@ -5,6 +5,7 @@ import type { Test } from 'tap';
 import { nodeDebugService } from '../../../src/gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../../../src/lib/errors.js';
 import { type UnaryHandlers, listen } from '../../../src/workers/debug/grpc.js';
+import { debugRoles } from '../../../src/workers/debug/handlers.js';
 
 export const dbgFile = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
@@ -23,9 +24,15 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       getCondition: missing,
       listConditions: missing,
       listCertificates: missing,
+      listIssuedCredentials: missing,
       ...handlers,
     },
-    { address: '127.0.0.1', port: 0, log: { error: (fields, message) => t.fail(message, fields) } },
+    {
+      address: '127.0.0.1',
+      port: 0,
+      roles: debugRoles,
+      log: { error: (fields, message) => t.fail(message, fields), warn: () => undefined },
+    },
   );
   t.teardown(() => server.close(0));
   return `127.0.0.1:${server.port}`;

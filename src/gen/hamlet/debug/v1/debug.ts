@@ -7,19 +7,23 @@ export interface GetDebugKubeconfigRequest {
   readonly id: string;
   /** The groups that Kubernetes sees: the certificate's organizations. At most 64; `system:masters` may do everything. */
   readonly groups: readonly string[];
+  /** How long the certificate is good for, in seconds; 0 for what the node gives without being asked, an hour. */
+  readonly ttlSeconds: number;
 }
 
 export function encodeGetDebugKubeconfigRequest(message: GetDebugKubeconfigRequest): Buffer {
   const writer = new ProtoWriter();
   if (message.id !== '') writer.string(1, message.id);
   for (const item of message.groups) writer.string(2, item);
+  if (message.ttlSeconds !== 0) writer.int64(3, message.ttlSeconds);
   return writer.finish();
 }
 
 export function decodeGetDebugKubeconfigRequest(bytes: Uint8Array): GetDebugKubeconfigRequest {
-  const message: { id: string; groups: string[] } = {
+  const message: { id: string; groups: string[]; ttlSeconds: number } = {
     id: '',
     groups: [],
+    ttlSeconds: 0,
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -29,6 +33,9 @@ export function decodeGetDebugKubeconfigRequest(bytes: Uint8Array): GetDebugKube
         break;
       case 18: // field 2
         message.groups.push(reader.string());
+        break;
+      case 24: // field 3
+        message.ttlSeconds = reader.int64();
         break;
       default:
         reader.skip();
@@ -251,6 +258,140 @@ export function decodeListConditionsResponse(bytes: Uint8Array): ListConditionsR
   return message;
 }
 
+export interface ListIssuedCredentialsRequest {
+  /** How many records from the end; 0 means 1,000. At most 10,000, and the node keeps some 8,000. */
+  readonly tail: number;
+}
+
+export function encodeListIssuedCredentialsRequest(message: ListIssuedCredentialsRequest): Buffer {
+  const writer = new ProtoWriter();
+  if (message.tail !== 0) writer.int64(1, message.tail);
+  return writer.finish();
+}
+
+export function decodeListIssuedCredentialsRequest(bytes: Uint8Array): ListIssuedCredentialsRequest {
+  const message: { tail: number } = {
+    tail: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 8: // field 1
+        message.tail = reader.int32();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface ListIssuedCredentialsResponse {
+  /** The records, oldest first. */
+  readonly credentials: readonly IssuedCredential[];
+}
+
+export function encodeListIssuedCredentialsResponse(message: ListIssuedCredentialsResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.credentials) writer.bytes(1, encodeIssuedCredential(item));
+  return writer.finish();
+}
+
+export function decodeListIssuedCredentialsResponse(bytes: Uint8Array): ListIssuedCredentialsResponse {
+  const message: { credentials: IssuedCredential[] } = {
+    credentials: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.credentials.push(decodeIssuedCredential(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** IssuedCredential is one kubeconfig that was handed out. */
+export interface IssuedCredential {
+  /** When, in milliseconds since the Unix epoch. */
+  readonly atMs: number;
+  /** How the caller was connected: `unix` or `tcp`. */
+  readonly transport: string;
+  /** The caller's user ID in decimal; empty when the node could not tell. */
+  readonly uid: string;
+  /** The caller's process ID in decimal; empty when it was gone before the node looked. */
+  readonly pid: string;
+  /** The user that the certificate is for. */
+  readonly id: string;
+  /** The groups that it is for. */
+  readonly groups: readonly string[];
+  /** The certificate's serial number in hex. */
+  readonly serial: string;
+  /** When it ends, in milliseconds since the Unix epoch. */
+  readonly expiresAtMs: number;
+}
+
+export function encodeIssuedCredential(message: IssuedCredential): Buffer {
+  const writer = new ProtoWriter();
+  if (message.atMs !== 0) writer.int64(1, message.atMs);
+  if (message.transport !== '') writer.string(2, message.transport);
+  if (message.uid !== '') writer.string(3, message.uid);
+  if (message.pid !== '') writer.string(4, message.pid);
+  if (message.id !== '') writer.string(5, message.id);
+  for (const item of message.groups) writer.string(6, item);
+  if (message.serial !== '') writer.string(7, message.serial);
+  if (message.expiresAtMs !== 0) writer.int64(8, message.expiresAtMs);
+  return writer.finish();
+}
+
+export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
+  const message: { atMs: number; transport: string; uid: string; pid: string; id: string; groups: string[]; serial: string; expiresAtMs: number } = {
+    atMs: 0,
+    transport: '',
+    uid: '',
+    pid: '',
+    id: '',
+    groups: [],
+    serial: '',
+    expiresAtMs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 8: // field 1
+        message.atMs = reader.int64();
+        break;
+      case 18: // field 2
+        message.transport = reader.string();
+        break;
+      case 26: // field 3
+        message.uid = reader.string();
+        break;
+      case 34: // field 4
+        message.pid = reader.string();
+        break;
+      case 42: // field 5
+        message.id = reader.string();
+        break;
+      case 50: // field 6
+        message.groups.push(reader.string());
+        break;
+      case 58: // field 7
+        message.serial = reader.string();
+        break;
+      case 64: // field 8
+        message.expiresAtMs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 export type ListCertificatesRequest = Readonly<Record<string, never>>;
 
 export function encodeListCertificatesRequest(_message: ListCertificatesRequest): Buffer {
@@ -444,14 +585,15 @@ export function decodeCondition(bytes: Uint8Array): Condition {
  * NodeDebugService answers questions about one node, from the first moment of its start. What is not there yet is
  * UNAVAILABLE, with a message that says what is waited for.
  *
- * There is no authentication: whoever reaches the port is an administrator of the cluster. It listens on the
- * loopback address unless the node's configuration says otherwise.
+ * It listens on a Unix socket and on loopback. Who calls is known by the user behind the connection; a call that this
+ * user may not make is PERMISSION_DENIED, and one too many RESOURCE_EXHAUSTED.
  */
 export const nodeDebugService = {
   /**
    * GetDebugKubeconfig issues a short-lived client certificate for any identity.
    *
-   * INVALID_ARGUMENT for an empty identity or group; UNAVAILABLE while there is no PKI.
+   * Every one is on record. INVALID_ARGUMENT for an empty identity or group and for too long a life; PERMISSION_DENIED
+   * for whom the node's configuration does not allow; UNAVAILABLE while there is no PKI.
    */
   getDebugKubeconfig: {
     path: '/hamlet.debug.v1.NodeDebugService/GetDebugKubeconfig',
@@ -503,6 +645,16 @@ export const nodeDebugService = {
     requestDeserialize: decodeListConditionsRequest,
     responseSerialize: encodeListConditionsResponse,
     responseDeserialize: decodeListConditionsResponse,
+  },
+  /** ListIssuedCredentials gives the record of the kubeconfigs that were issued, oldest first. */
+  listIssuedCredentials: {
+    path: '/hamlet.debug.v1.NodeDebugService/ListIssuedCredentials',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeListIssuedCredentialsRequest,
+    requestDeserialize: decodeListIssuedCredentialsRequest,
+    responseSerialize: encodeListIssuedCredentialsResponse,
+    responseDeserialize: decodeListIssuedCredentialsResponse,
   },
   /**
    * ListCertificates gives every certificate of the node's PKI; credentials of debug clients are not among them.

@@ -1,0 +1,83 @@
+/** What one caller may take; what is beyond it is refused and costs next to nothing. */
+export const limits = {
+  /** Calls in a burst, and calls a second after it. */
+  burst: 100,
+  callsPerSecond: 20,
+  /** The longest request is an identity with 64 groups. */
+  maxRequestBytes: 128 * 1024,
+  /** A call ends after this time, whatever its caller allows. */
+  maxCallMs: 30_000,
+  /** Open connections in all, and of one user over TCP. */
+  maxConnections: 256,
+  maxConnectionsOfUser: 64,
+  /** Whoever has said nothing by then is cut off. */
+  maxSilenceMs: 5_000,
+  /** A connection without a call is closed after this time. */
+  maxIdleMs: 30_000,
+  maxConcurrentCalls: 32,
+} as const;
+
+/** How often refusals of one kind that go on are summed up in the log, in milliseconds. */
+const summaryMs = 60_000;
+
+/** A bucket of calls for each caller, filled at a steady rate. */
+export class CallBudget {
+  readonly #buckets = new Map<string, { calls: number; atMs: number }>();
+  readonly #now: () => number;
+
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Takes one call out of the caller's bucket; false when it is empty. */
+  take(caller: string): boolean {
+    const nowMs = this.#now();
+    this.#forget(nowMs);
+    const bucket = this.#buckets.get(caller) ?? { calls: limits.burst, atMs: nowMs };
+    const filled = bucket.calls + ((nowMs - bucket.atMs) / 1_000) * limits.callsPerSecond;
+    const calls = Math.min(limits.burst, filled);
+    this.#buckets.set(caller, { calls: calls >= 1 ? calls - 1 : calls, atMs: nowMs });
+    return calls >= 1;
+  }
+
+  /** Buckets that have been full for a while are as good as none. */
+  #forget(nowMs: number): void {
+    if (this.#buckets.size < limits.maxConnections) return;
+    for (const [caller, { atMs }] of this.#buckets) {
+      if (nowMs - atMs > (limits.burst / limits.callsPerSecond) * 1_000) this.#buckets.delete(caller);
+    }
+  }
+}
+
+export interface RefusalLog {
+  warn(fields: object, message: string): void;
+}
+
+/** Logs each kind of refusal when it first happens, and then at most once a minute how often it has. */
+export class Refusals {
+  readonly #log: RefusalLog;
+  readonly #now: () => number;
+  readonly #kinds = new Map<string, { atMs: number; more: number }>();
+
+  constructor(log: RefusalLog, now: () => number) {
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** `kind` has the caller in it but nothing that a caller could vary at will. */
+  note(kind: string, message: string): void {
+    const nowMs = this.#now();
+    const known = this.#kinds.get(kind);
+    if (known !== undefined && nowMs - known.atMs < summaryMs) {
+      known.more++;
+      return;
+    }
+    this.#kinds.set(kind, { atMs: nowMs, more: 0 });
+    const more = known?.more ?? 0;
+    this.#log.warn(
+      { refused: kind, more },
+      more === 0 ? message : `${message}; ${more} times more since the last line`,
+    );
+  }
+}

@@ -1,0 +1,143 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { errnoOf } from '../../lib/errors.js';
+
+/** What a caller may do: nothing, look (logs, conditions, certificates), or everything (credentials, their record). */
+export type Role = 'none' | 'read' | 'admin';
+
+/** Who is at the other end of a connection, as far as the kernel tells. */
+export interface Peer {
+  readonly transport: 'unix' | 'tcp';
+  /** Undefined on the Unix socket: there the file's permissions have let it in. */
+  readonly uid: number | undefined;
+  readonly role: Role;
+  /** The inode of this end's socket, by which `ss` finds the other end on a Unix socket. */
+  readonly inode: number | undefined;
+  /** The inode of the other end's socket on TCP. */
+  readonly remoteInode: number | undefined;
+}
+
+/** Members of these groups, root apart, may use the debug API over TCP; the first one also owns the Unix socket. */
+export const adminGroup = 'hamlet';
+export const readGroup = 'hamlet-read';
+
+/** Whoever could open the Unix socket is an administrator. */
+export function unixPeer(socket: Socket): Peer {
+  return { transport: 'unix', uid: undefined, role: 'admin', inode: inodeOf(socket), remoteInode: undefined };
+}
+
+/** The owner of the other end of a TCP connection over loopback: /proc/net/tcp has a row for each end (proc(5)). */
+export function tcpPeer(socket: Socket): Peer {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket;
+  const row =
+    remoteAddress === undefined || localAddress === undefined
+      ? undefined
+      : ownerOf(tcpEnd(remoteAddress, remotePort), tcpEnd(localAddress, localPort));
+  const role = row === undefined ? 'none' : roleOf(row.uid);
+  return { transport: 'tcp', uid: row?.uid, role, inode: undefined, remoteInode: row?.inode };
+}
+
+/** What a local user may do: root and whoever runs this node everything, the others by their groups. */
+export function roleOf(uid: number, files = { passwd: '/etc/passwd', group: '/etc/group' }): Role {
+  if (uid === 0 || uid === process.geteuid?.()) return 'admin';
+  const groups = groupsOf(uid, files);
+  if (groups.includes(adminGroup)) return 'admin';
+  return groups.includes(readGroup) ? 'read' : 'none';
+}
+
+/** A group's ID, or undefined when there is no such group. */
+export function groupId(name: string, file = '/etc/group'): number | undefined {
+  const row = rows(file).find(([group]) => group === name);
+  return row?.[2] === undefined ? undefined : Number(row[2]);
+}
+
+/** The process that has a socket open, and its user; undefined when it has gone. */
+export function processOf(inode: number): { readonly pid: number; readonly uid: number } | undefined {
+  const wanted = `socket:[${inode}]`;
+  const pids = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    // Whoever asks has most likely just been started.
+    .sort((a, b) => b - a);
+  for (const pid of pids) {
+    if (hasOpen(pid, wanted)) return { pid, uid: statSync(`/proc/${pid}`).uid };
+  }
+  return undefined;
+}
+
+function hasOpen(pid: number, wanted: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => readLink(`/proc/${pid}/fd/${fd}`) === wanted);
+  } catch (error) {
+    // Processes come and go, and not every one may be looked at.
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
+}
+
+function readLink(file: string): string | undefined {
+  try {
+    return readlinkSync(file);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Node does not say it otherwise; without the descriptor the record lacks who asked, and nothing else changes. */
+function inodeOf(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } };
+  const target = handle?.fd === undefined ? undefined : readLink(`/proc/self/fd/${handle.fd}`);
+  const inode = /^socket:\[(\d+)\]$/.exec(target ?? '')?.[1];
+  return inode === undefined ? undefined : Number(inode);
+}
+
+/** "0100007F:1EA5": an IPv4 address in the machine's byte order, little-endian on all that Node runs on here. */
+function tcpEnd(address: string, port: number | undefined): string {
+  const hex = (value: number, digits: number) => value.toString(16).toUpperCase().padStart(digits, '0');
+  const octets = address.replace(/^::ffff:/, '').split('.');
+  return `${octets
+    .reverse()
+    .map((octet) => hex(Number(octet), 2))
+    .join('')}:${hex(port ?? 0, 4)}`;
+}
+
+interface Row {
+  readonly uid: number;
+  readonly inode: number;
+}
+
+/**
+ * The row of an end that its process has open. One that is being closed has no owner any more, and the kernel prints
+ * that as root: such rows do not count, and a row that was read in that very moment is not the same a second time.
+ */
+function ownerOf(local: string, remote: string): Row | undefined {
+  const first = establishedRow(local, remote);
+  const second = first === undefined ? undefined : establishedRow(local, remote);
+  return first?.uid === second?.uid && first?.inode === second?.inode ? second : undefined;
+}
+
+/** State 01 is ESTABLISHED (include/net/tcp_states.h). */
+function establishedRow(local: string, remote: string): Row | undefined {
+  const needle = `: ${local} ${remote} 01 `;
+  const line = readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .find((candidate) => candidate.includes(needle));
+  // sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
+  const fields = line?.trim().split(/\s+/);
+  const [uid, inode] = [Number(fields?.[7]), Number(fields?.[9])];
+  return Number.isInteger(uid) && inode > 0 ? { uid, inode } : undefined;
+}
+
+function groupsOf(uid: number, files: { readonly passwd: string; readonly group: string }): string[] {
+  const user = rows(files.passwd).find(([, , id]) => Number(id) === uid);
+  return rows(files.group).flatMap(([group = '', , id, members = '']) =>
+    user !== undefined && (id === user[3] || members.split(',').includes(user[0] ?? '')) ? [group] : [],
+  );
+}
+
+function rows(file: string): string[][] {
+  return readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(':'));
+}

@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import path from 'node:path';
+import t from 'tap';
+import { groupId, processOf, roleOf, tcpPeer } from '../../../src/workers/debug/peer.js';
+
+void t.test('roles follow users and groups', async (t) => {
+  const folder = t.testdir({
+    passwd:
+      'root:x:0:0::/root:/bin/sh\nann:x:1001:1001::/:/bin/sh\nbob:x:1002:77::/:/bin/sh\ncy:x:1003:1003::/:/bin/sh\n',
+    group: 'root:x:0:\nhamlet:x:77:ann,dan\nhamlet-read:x:78:cy\nother:x:79:cy\n',
+  });
+  const files = { passwd: path.join(folder, 'passwd'), group: path.join(folder, 'group') };
+  for (const [uid, role] of [
+    [0, 'admin'],
+    [1001, 'admin'],
+    [1002, 'admin'],
+    [1003, 'read'],
+    [1004, 'none'],
+    [65_534, 'none'],
+  ] as const) {
+    // Whoever runs the tests may do everything.
+    if (uid !== process.geteuid?.()) t.equal(roleOf(uid, files), role, `user ${uid}`);
+  }
+  t.equal(groupId('hamlet', files.group), 77);
+  t.equal(groupId('nosuch', files.group), undefined);
+});
+
+void t.test('the other end of a TCP connection is known by its user and its process', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const connected = once(server, 'connection') as Promise<[Socket]>;
+  const script = `require('net').connect(${port}, '127.0.0.1').on('close', () => process.exit())`;
+  const asRoot = process.geteuid?.() === 0;
+  const child = spawn(process.execPath, ['-e', script], asRoot ? { uid: 65_534, gid: 65_534 } : {});
+  t.teardown(() => child.kill());
+  const [socket] = await connected;
+  t.teardown(() => socket.destroy());
+  const peer = tcpPeer(socket);
+  t.equal(peer.uid, asRoot ? 65_534 : process.geteuid?.());
+  t.equal(peer.role, asRoot ? 'none' : 'admin');
+  t.match(processOf(peer.remoteInode ?? 0), { pid: child.pid, uid: peer.uid });
+
+  // The kernel shows the rest of a connection without an owner as root's.
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+  t.match(tcpPeer(socket), { uid: undefined, role: 'none' });
+});

@@ -2,23 +2,36 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import * as v from 'valibot';
 import { HamletError, errnoOf } from '../lib/errors.js';
+import { addressAt, contains, isRange, overlap } from './addresses.js';
+import { describeIssues } from './config-problems.js';
 import { pkiSettings } from './lifetimes.js';
 import { pathsFor, type Paths } from './paths.js';
 
-const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((value) => path.isAbsolute(value), 'has to be an absolute path'),
+const portRule = 'has to be a port, a whole number from 1 to 65535';
+const port = v.pipe(
+  v.number(portRule),
+  v.integer(portRule),
+  v.minValue(1, portRule),
+  v.maxValue(65_535, portRule),
 );
-const ipv4 = v.pipe(v.string(), v.ipv4('has to be an IPv4 address'));
+const pathRule = 'has to be an absolute path';
+const absolutePath = v.pipe(
+  v.string(pathRule),
+  v.check((value) => path.isAbsolute(value), pathRule),
+);
+const addressRule = 'has to be an IPv4 address';
+const ipv4 = v.pipe(v.string(addressRule), v.ipv4(addressRule));
 const loopback = v.pipe(
   ipv4,
   v.startsWith('127.', 'has to be a loopback address: callers are known by their user on this machine'),
 );
-const cidr = v.pipe(
-  v.string(),
-  v.regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'has to be an IPv4 range such as 10.96.0.0/16'),
-);
+const podRange = range(8, 30);
+/** kube-apiserver takes no range larger than /12; a smaller one than /28 has no tenth address for DNS. */
+const serviceRange = range(12, 28);
+const domainRule = 'has to be a domain name in small letters such as cluster.local';
+/** Linux allows 15 characters for an interface's name. */
+const interfaceRule =
+  'has to be the name of an interface: a small letter, then up to 14 letters, digits or dashes';
 
 /** The configuration file; docs/configuration.md explains each setting. */
 const configFile = v.strictObject({
@@ -40,12 +53,17 @@ const configFile = v.strictObject({
   ),
   network: v.optional(
     v.strictObject({
-      podCidr: v.optional(cidr, '10.244.0.0/24'),
-      serviceCidr: v.optional(cidr, '10.96.0.0/16'),
-      clusterDns: v.optional(v.array(ipv4), ['10.96.0.10']),
-      clusterDomain: v.optional(v.string(), 'cluster.local'),
-      /** Linux allows 15 characters for an interface's name. */
-      bridge: v.optional(v.pipe(v.string(), v.regex(/^[a-z][a-z0-9-]{0,14}$/)), 'hamlet0'),
+      podCidr: v.optional(podRange, '10.244.0.0/24'),
+      serviceCidr: v.optional(serviceRange, '10.96.0.0/16'),
+      clusterDns: v.optional(v.array(ipv4)),
+      clusterDomain: v.optional(
+        v.pipe(v.string(domainRule), v.regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, domainRule)),
+        'cluster.local',
+      ),
+      bridge: v.optional(
+        v.pipe(v.string(interfaceRule), v.regex(/^[a-z][a-z0-9-]{0,14}$/, interfaceRule)),
+        'hamlet0',
+      ),
     }),
     {},
   ),
@@ -77,12 +95,19 @@ const configFile = v.strictObject({
 type ConfigFile = v.InferOutput<typeof configFile>;
 
 /** The settings with every default filled in. Plain data: it is handed to the worker threads. */
-export interface Config extends Omit<ConfigFile, 'paths' | 'layout' | 'images'> {
+export interface Config extends Omit<ConfigFile, 'paths' | 'layout' | 'images' | 'network'> {
   readonly layout: 'default' | 'appliance';
+  readonly network: ConfigFile['network'] & { readonly clusterDns: readonly string[] };
   readonly paths: Paths;
   /** Archives in here are imported into containerd. */
   readonly imagesDir: string;
 }
+
+/** Where the name server of a cluster is by custom, counted from the first address of the services. */
+const dnsIndex = 10;
+
+/** unix(7) leaves 107 bytes for a socket's name, and containerd has the longest of those below the run folder. */
+const maxRunPathBytes = 107 - '/containerd/containerd.sock.ttrpc'.length;
 
 /** Where the configuration lies unless HAMLET_CONFIG or --config says otherwise. */
 export const defaultConfigFile = '/etc/hamlet/config.yaml';
@@ -93,21 +118,67 @@ export const defaultConfigFile = '/etc/hamlet/config.yaml';
  */
 export function parseConfig(settings: unknown, file: string): Config {
   const result = v.safeParse(configFile, settings ?? {});
-  if (!result.success) {
-    const problems = result.issues.map(
-      (issue) => `${v.getDotPath(issue) ?? '(the whole file)'}: ${issue.message}`,
-    );
-    throw new HamletError('INVALID_ARGUMENT', `${file}: ${problems.join('; ')}`, { details: { problems } });
-  }
-  const { paths, layout, images, components, ...rest } = result.output;
+  if (!result.success) throw invalid(file, describeIssues(configFile, result.issues));
+  const { paths, layout, images, components, network, ...rest } = result.output;
   const resolved = pathsFor({ layout, ...paths });
-  return {
+  const config: Config = {
     ...rest,
     layout,
-    components: { ...components, cacheDir: process.env.HAMLET_CACHE_DIR ?? components.cacheDir },
+    components: { ...components, cacheDir: cacheDirFromEnvironment() ?? components.cacheDir },
+    network: { ...network, clusterDns: network.clusterDns ?? [addressAt(network.serviceCidr, dnsIndex)] },
     paths: resolved,
     imagesDir: images.dir ?? resolved.images,
   };
+  const problems = conflicts(config);
+  if (problems.length > 0) throw invalid(file, problems);
+  return config;
+}
+
+/** What is right by itself but not together with the rest. */
+function conflicts({ ports, network, node, paths }: Config): string[] {
+  const { podCidr, serviceCidr } = network;
+  const problems: string[] = [];
+  const owners = new Map<number, string>();
+  for (const [name, port] of Object.entries(ports)) {
+    const owner = owners.get(port);
+    if (owner === undefined) owners.set(port, name);
+    else problems.push(`ports.${name}: ${port} is ports.${owner} already`);
+  }
+  if (overlap(podCidr, serviceCidr)) {
+    problems.push(`network.serviceCidr: ${serviceCidr} overlaps network.podCidr, ${podCidr}`);
+  }
+  for (const [name, cidr] of Object.entries({ podCidr, serviceCidr })) {
+    if (node.address !== undefined && contains(cidr, node.address)) {
+      problems.push(`node.address: ${node.address} lies in network.${name}, ${cidr}`);
+    }
+  }
+  if (Buffer.byteLength(paths.run) > maxRunPathBytes) {
+    problems.push(`paths.run: has to be ${maxRunPathBytes} bytes at most: it is part of the sockets' names`);
+  }
+  return problems;
+}
+
+/** HAMLET_CACHE_DIR, which the tests and the set-up share; empty means none. */
+function cacheDirFromEnvironment(): string | undefined {
+  const folder = process.env.HAMLET_CACHE_DIR ?? '';
+  return folder === '' ? undefined : path.resolve(folder);
+}
+
+function invalid(file: string, problems: readonly string[]): HamletError {
+  const message =
+    problems.length === 1 ? `${file}: ${problems[0] ?? ''}` : [`${file}:`, ...problems].join('\n  ');
+  return new HamletError('INVALID_ARGUMENT', message, { details: { problems } });
+}
+
+function range(minPrefix: number, maxPrefix: number) {
+  const rule = `has to be an IPv4 range such as 10.96.0.0/16, /${minPrefix} to /${maxPrefix}`;
+  return v.pipe(
+    v.string(rule),
+    v.check((cidr) => {
+      const prefix = Number(cidr.split('/')[1]);
+      return isRange(cidr) && prefix >= minPrefix && prefix <= maxPrefix;
+    }, rule),
+  );
 }
 
 /**

@@ -21,7 +21,7 @@ export async function waitForMachine(
 ): Promise<MachineWithAddress> {
   checkState(config.paths.state, board);
   for (;;) {
-    const machine = inspectMachine(config.node.address);
+    const machine = inspectMachine(config.node.address, [config.network.bridge]);
     const { address } = machine;
     if (address !== undefined) {
       board.set(

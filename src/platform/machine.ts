@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os';
 import { HamletError } from '../lib/errors.js';
 
 /** Bit 24 of the capability sets, from linux/capability.h. */
 const capSysResource = 24n;
-/** Flag "gateway" and "up" of a row in /proc/net/route, from linux/route.h. */
-const routeUpAndGateway = 0x3;
+/** Flags of a row in /proc/net/route, from linux/route.h: it is in use; it refuses what is sent there. */
+const routeUp = 0x1;
+const routeReject = 0x200;
 
 /** What was found out about this machine at the start; nothing of it is assumed anywhere. */
 export interface Machine {
@@ -24,18 +25,41 @@ export interface Machine {
   readonly apparmor: boolean;
 }
 
-/** Looks at the machine. `address` is the one from the configuration, if it names one. */
-export function inspectMachine(address: string | undefined): Machine {
-  const defaultInterface = readDefaultInterface();
+/** Where a machine describes itself; tests put a tree of their own in its place. */
+export interface MachineSources {
+  readonly proc: string;
+  readonly sys: string;
+  readonly run: string;
+  readonly interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>;
+}
+
+const thisMachine: MachineSources = {
+  proc: '/proc',
+  sys: '/sys',
+  run: '/run',
+  interfaces: networkInterfaces,
+};
+
+/**
+ * Looks at the machine. `address` is the one from the configuration, if it names one; an address on one of the
+ * interfaces `ignored`, such as the pods' own bridge, is not taken for the node's.
+ */
+export function inspectMachine(
+  address: string | undefined,
+  ignored: readonly string[] = [],
+  sources = thisMachine,
+): Machine {
+  const { proc, sys, run } = sources;
+  const defaultInterface = defaultInterfaceOf(read(`${proc}/net/route`) ?? '');
   return {
-    address: address ?? addressOf(defaultInterface),
+    address: address ?? addressOf(sources.interfaces(), defaultInterface, ignored),
     defaultInterface,
-    mayRaiseLimits: hasCapability(capSysResource),
-    cgroups: cgroupVersion(),
+    mayRaiseLimits: hasCapability(read(`${proc}/self/status`) ?? '', capSysResource),
+    cgroups: cgroupVersion(`${sys}/fs/cgroup`),
     // sd_booted(3): the folder exists if and only if systemd is init.
-    cgroupDriver: existsSync('/run/systemd/system') ? 'systemd' : 'cgroupfs',
-    bridgeCallsIptables: read('/proc/sys/net/bridge/bridge-nf-call-iptables') === '1',
-    apparmor: read('/sys/module/apparmor/parameters/enabled') === 'Y',
+    cgroupDriver: existsSync(`${run}/systemd/system`) ? 'systemd' : 'cgroupfs',
+    bridgeCallsIptables: read(`${proc}/sys/net/bridge/bridge-nf-call-iptables`) === '1',
+    apparmor: read(`${sys}/module/apparmor/parameters/enabled`) === 'Y',
   };
 }
 
@@ -48,34 +72,48 @@ export function requireAddress(machine: Machine): string {
   );
 }
 
-/** The interface that the default route with the lowest metric goes through. */
-function readDefaultInterface(): string | undefined {
-  const rows = (read('/proc/net/route') ?? '').split('\n').slice(1);
+/**
+ * The interface of the default route with the lowest metric. The columns of /proc/net/route, addresses in hex:
+ * interface, destination, gateway, flags, references, uses, metric, mask, …
+ */
+function defaultInterfaceOf(routes: string): string | undefined {
+  const rows = routes
+    .split('\n')
+    .slice(1)
+    .map((row) => row.trim().split(/\s+/));
   return rows
-    .map((row) => row.split(/\s+/))
-    .filter(([, destination, , flags]) => destination === '00000000' && isRoute(flags))
+    .filter(([, destination, , flags, , , , mask]) => {
+      // The mask tells it from 0.0.0.0/1, which a VPN lays over one half of all addresses.
+      return destination === '00000000' && mask === '00000000' && leadsSomewhere(flags);
+    })
     .sort((a, b) => Number(a[6]) - Number(b[6]))[0]?.[0];
 }
 
-function isRoute(flags: string | undefined): boolean {
-  return (Number.parseInt(flags ?? '0', 16) & routeUpAndGateway) === routeUpAndGateway;
+/** A gateway is not asked for: a point-to-point line has none. */
+function leadsSomewhere(flags = '0'): boolean {
+  return (Number.parseInt(flags, 16) & (routeUp | routeReject)) === routeUp;
 }
 
-/** The first IPv4 address of an interface; of any that is not loopback when none is given. */
-function addressOf(name: string | undefined): string | undefined {
-  const interfaces = networkInterfaces();
-  const candidates = name === undefined ? Object.values(interfaces).flat() : (interfaces[name] ?? []);
-  return candidates.find((entry) => entry?.family === 'IPv4' && !entry.internal)?.address;
+/** The first IPv4 address of an interface; without one, of any that is neither loopback nor ignored. */
+function addressOf(
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>,
+  name: string | undefined,
+  ignored: readonly string[],
+): string | undefined {
+  const candidates = Object.entries(interfaces)
+    .filter(([key]) => (name === undefined ? !ignored.includes(key) : key === name))
+    .flatMap(([, addresses = []]) => addresses);
+  return candidates.find((entry) => entry.family === 'IPv4' && !entry.internal)?.address;
 }
 
-function hasCapability(bit: bigint): boolean {
-  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(read('/proc/self/status') ?? '')?.[1] ?? '0';
+function hasCapability(status: string, bit: bigint): boolean {
+  const hex = /^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
   return ((BigInt(`0x${hex}`) >> bit) & 1n) === 1n;
 }
 
-function cgroupVersion(): Machine['cgroups'] {
-  if (existsSync('/sys/fs/cgroup/cgroup.controllers')) return 'v2';
-  return existsSync('/sys/fs/cgroup/unified/cgroup.controllers') ? 'hybrid' : 'v1';
+function cgroupVersion(root: string): Machine['cgroups'] {
+  if (existsSync(`${root}/cgroup.controllers`)) return 'v2';
+  return existsSync(`${root}/unified/cgroup.controllers`) ? 'hybrid' : 'v1';
 }
 
 function read(file: string): string | undefined {

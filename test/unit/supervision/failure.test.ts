@@ -124,6 +124,15 @@ void t.test('a dependant whose own wait is longer goes on waiting when its depen
   t.same(h.after(250), ['start b']);
 });
 
+void t.test('what another follows may die and come back as it likes', async (t) => {
+  const h = new Harness([spec('apiserver'), spec('kubelet', [], { follows: ['apiserver'] })]);
+  h.bringUp('apiserver', 'kubelet');
+  const before = h.state('kubelet');
+  h.ends('apiserver');
+  t.same(h.after(250), ['start apiserver']);
+  t.equal(h.state('kubelet'), before);
+});
+
 void t.test('a sibling goes on when one dies', async (t) => {
   const h = new Harness([spec('a'), spec('b'), spec('c', ['a'])]);
   h.bringUp('a', 'b', 'c');

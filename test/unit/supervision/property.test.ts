@@ -16,6 +16,7 @@ const nodes = fc.integer({ min: 1, max: 6 }).chain((count) =>
       fc.record({
         // Only of earlier ones, so that there is no circle.
         needs: fc.subarray(Array.from({ length: index }, (_, need) => `n${need}`)),
+        follows: fc.subarray(Array.from({ length: index }, (_, other) => `n${other}`)),
         startTimeoutMs: fc.integer({ min: 1, max: 100_000 }),
         stopPatienceMs: fc.integer({ min: 1, max: 50_000 }),
         failureThreshold: fc.integer({ min: 1, max: 4 }),
@@ -83,6 +84,9 @@ class World {
     for (const need of this.#specs.get(name)?.needs ?? []) {
       check(this.h.state(need).kind === 'healthy', `${name} starts when ${need} is healthy`);
     }
+    for (const other of this.#specs.get(name)?.follows ?? []) {
+      check(this.processes.has(other), `${name} starts after ${other}`);
+    }
     this.processes.set(name, { terminatedAtMs: undefined, killed: false });
   }
 
@@ -102,7 +106,8 @@ class World {
     if (!this.stopping) return;
     for (const other of this.#specs.values()) {
       const isOver = this.h.state(other.name).kind === 'stopped';
-      check(isOver || !other.needs.includes(name), `${other.name} is gone before ${name}, which it needs`);
+      const before = [...other.needs, ...(other.follows ?? [])];
+      check(isOver || !before.includes(name), `${other.name} is gone before ${name}`);
     }
   }
 

@@ -23,6 +23,20 @@ void t.test('one with several needs waits for the last of them, and says for whi
   t.same(h.answers('a'), ['start c']);
 });
 
+void t.test('one that follows another starts when that has been started, ready or not', async (t) => {
+  const h = new Harness([
+    spec('etcd'),
+    spec('apiserver', ['etcd']),
+    spec('kubelet', [], { follows: ['apiserver'] }),
+  ]);
+  t.same(h.tick(), ['start etcd']);
+  t.match(h.state('kubelet'), { kind: 'waiting', for: ['apiserver'] });
+  t.same(h.answers('etcd'), ['start apiserver', 'start kubelet']);
+  h.ends('apiserver');
+  h.ends('kubelet');
+  t.same(h.after(250), ['start apiserver', 'start kubelet'], 'so it is with a restart');
+});
+
 void t.test('the order of declaration is no order of starting', async (t) => {
   const h = new Harness([...threeLevels].reverse());
   t.same(h.tick(), ['start etcd']);
@@ -110,6 +124,8 @@ void t.test('what cannot be brought up is refused, and leaves the tree as it was
     code: 'FAILED_PRECONDITION',
     message: 'needs form a circle: a → b → c → a',
   });
+  t.throws(refused([spec('a', [], { follows: ['b'] })]), { code: 'FAILED_PRECONDITION' });
+  t.throws(refused([spec('a', ['b']), spec('b', [], { follows: ['a'] })]), { code: 'FAILED_PRECONDITION' });
   t.throws(refused([spec('a'), spec('a')]), { code: 'ALREADY_EXISTS' });
 
   const h = new Harness([spec('a')]);

@@ -15,6 +15,13 @@ void t.test('everything stops in reverse order, each when nothing needs it any m
   t.equal(h.tree.nextWakeMs(), undefined);
 });
 
+void t.test('one is stopped after all that follow it', async (t) => {
+  const h = new Harness([spec('apiserver'), spec('kubelet', [], { follows: ['apiserver'] })]);
+  h.bringUp('apiserver', 'kubelet');
+  t.same(h.stop(), ['terminate kubelet']);
+  t.same(h.ends('kubelet'), ['terminate apiserver']);
+});
+
 void t.test('a stop before the start is over at once', async (t) => {
   const h = new Harness(threeLevels);
   t.same(h.stop(), []);

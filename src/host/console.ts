@@ -10,10 +10,15 @@ const nameWidth = Math.max(...shown.map((name) => name.length));
 const silenceMs = 5_000;
 
 /** What is on its way, as opposed to what has gone wrong. */
-const underWay = new Set(['NotReported', 'Waiting', 'Starting', 'Stopping', 'NotHealthy', 'NotRegistered', 'KubeletNotRunning']);
-
-/** What has to be true before pods can be created. */
-const neededForPods = ['NodeReady', 'BuiltinsReady'];
+const underWay = new Set([
+  'NotReported',
+  'Waiting',
+  'Starting',
+  'Stopping',
+  'NotHealthy',
+  'NotRegistered',
+  'KubeletNotRunning',
+]);
 
 export interface ConsoleOptions {
   readonly board: ConditionBoard;
@@ -76,10 +81,20 @@ export class ConsoleReport {
   }
 
   #announceReady(): void {
-    if (this.#ready || !neededForPods.every((name) => this.#last.get(name)?.status === 'true')) return;
+    if (this.#ready || !this.#isComplete()) return;
     this.#ready = true;
     clearTimeout(this.#silence);
     this.#options.write(nextSteps());
+  }
+
+  /** Everything that this node has holds: a component that was left out is never spoken of. */
+  #isComplete(): boolean {
+    return (
+      shown.every((name) => {
+        const { status, reason } = this.#last.get(name) ?? { status: 'unknown', reason: '' };
+        return status === 'true' || reason === 'NotReported';
+      }) && this.#last.get('NodeReady')?.status === 'true'
+    );
   }
 
   /** While the node starts or stops, silence is broken by what it waits for. */

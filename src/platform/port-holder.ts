@@ -1,4 +1,8 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { sleep } from '../lib/time.js';
+
+/** How often to look for a port that is not open yet, in milliseconds. */
+const listenPeriodMs = 20;
 
 /** State "listen" in /proc/net/tcp (linux/tcp_states.h). */
 const listenState = '0A';
@@ -7,6 +11,18 @@ export interface PortHolder {
   readonly pid: number;
   /** The program's name as ps shows it. */
   readonly name: string;
+}
+
+/**
+ * Waits until anyone listens on a TCP port of this network namespace; the kernel tells, without a connection.
+ * Throws the signal's reason when it is aborted first.
+ */
+export async function untilListening(port: number, signal: AbortSignal): Promise<void> {
+  while (!isListening(port)) await sleep(listenPeriodMs, signal);
+}
+
+function isListening(port: number): boolean {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some((file) => listeningInodes(file, port).length > 0);
 }
 
 /** The process that listens on a TCP port of this network namespace, or undefined when there is none to be seen. */

@@ -30,7 +30,7 @@ await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   };
   const reportApiServer = async (state: State) => {
     const ready = state.kind === 'healthy';
-    const reason = ready ? '' : 'NotHealthy';
+    const reason = ready ? '' : state.kind === 'starting' ? 'Starting' : 'NotHealthy';
     const message = ready ? 'answers /readyz' : `kube.apiserver is ${state.kind}`;
     const condition = { name: 'APIServerReady', status: ready ? 'true' : 'false', reason, message } as const;
     await hostClient.setConditions({ conditions: [condition] }, { signal });

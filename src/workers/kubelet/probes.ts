@@ -2,7 +2,6 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
-import { sleep } from '../../lib/time.js';
 import { HamletError } from '../../lib/errors.js';
 
 /** No health endpoint has more to say than this; the rest of an answer is cut off. */
@@ -69,26 +68,6 @@ export function probeHttp(probe: HttpProbe, signal: AbortSignal): Promise<string
     });
     request.end(probe.body);
   });
-}
-
-/** How often to ask whether a server has opened its port, in milliseconds: until then a refusal costs next to nothing. */
-const servingPeriodMs = 20;
-const servingTimeoutMs = 2_000;
-
-/** Waits until the API server takes requests, ready or not. Throws the signal's reason when it is aborted first. */
-export async function untilServing(
-  port: number,
-  credentials: ProbeCredentials,
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    try {
-      const attempt = AbortSignal.any([signal, AbortSignal.timeout(servingTimeoutMs)]);
-      return await probeHttps(port, '/livez/ping', credentials, attempt);
-    } catch {
-      await sleep(servingPeriodMs, signal);
-    }
-  }
 }
 
 /**

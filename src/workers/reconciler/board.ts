@@ -2,13 +2,13 @@ import type { Condition } from '../../ipc/services/host.js';
 
 interface Waiter {
   readonly name: string;
-  readonly wanted: (status: Condition['status']) => boolean;
+  readonly wanted: (condition: Pick<Condition, 'status' | 'reason'>) => boolean;
   readonly resolve: () => void;
 }
 
 /** The board of conditions as this worker sees it: for waiting on what others report. */
 export class BoardView {
-  readonly #statuses = new Map<string, Condition['status']>();
+  readonly #conditions = new Map<string, Condition>();
   readonly #waiters = new Set<Waiter>();
 
   /** Takes in the stream of conditions until it ends, and throws what it throws. */
@@ -16,26 +16,22 @@ export class BoardView {
     for await (const { conditions } of board) for (const condition of conditions) this.#take(condition);
   }
 
-  #take({ name, status }: Condition): void {
-    this.#statuses.set(name, status);
+  #take(condition: Condition): void {
+    this.#conditions.set(condition.name, condition);
     for (const waiter of this.#waiters) {
-      if (waiter.name === name && waiter.wanted(status)) waiter.resolve();
+      if (waiter.name === condition.name && waiter.wanted(condition)) waiter.resolve();
     }
   }
 
   /** Waits until a condition is true. Throws the signal's reason when it is aborted first. */
   async untilTrue(name: string, signal: AbortSignal): Promise<void> {
-    await this.#until(name, (status) => status === 'true', signal);
+    await this.until(name, ({ status }) => status === 'true', signal);
   }
 
-  /** Waits until a condition is anything but true. Throws the signal's reason when it is aborted first. */
-  async untilNotTrue(name: string, signal: AbortSignal): Promise<void> {
-    await this.#until(name, (status) => status !== 'true', signal);
-  }
-
-  async #until(name: string, wanted: Waiter['wanted'], signal: AbortSignal): Promise<void> {
+  /** Waits until a condition is as it is wanted. Throws the signal's reason when it is aborted first. */
+  async until(name: string, wanted: Waiter['wanted'], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (wanted(this.#statuses.get(name) ?? 'unknown')) return;
+    if (wanted(this.#conditions.get(name) ?? { status: 'unknown', reason: '' })) return;
     let waiter: Waiter | undefined;
     let onAbort = (): void => undefined;
     try {

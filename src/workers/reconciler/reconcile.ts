@@ -1,10 +1,11 @@
 import type { Logger } from 'pino';
 import type { Client } from '../../ipc/contract.js';
 import type { certs, CredentialFile } from '../../ipc/services/certs.js';
-import type { host } from '../../ipc/services/host.js';
+import type { Condition, host } from '../../ipc/services/host.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
+import { untilListening } from '../../platform/port-holder.js';
 import { Backoff, type BackoffLimits } from './backoff.js';
 import { BoardView } from './board.js';
 import type { ClientCredentials } from './client.js';
@@ -64,9 +65,10 @@ async function runSessions(
   await board.untilTrue('PKIReady', signal);
   const { ApiClient } = await import('./client.js');
   while (!isAborted(signal)) {
-    await board.untilTrue('APIServerReady', signal);
+    await board.until('APIServerReady', mayBeAsked, signal);
     try {
-      await whileReady(board, signal, async (ready) => {
+      await whileAsked(board, signal, async (ready) => {
+        await untilListening(config.ports.apiserver, ready);
         const api = new ApiClient(server, await credentials(options.certs, ready));
         try {
           await runSession({ api, nodeName: node.name, kubelet, conditions, log, signal: ready });
@@ -85,15 +87,24 @@ async function runSessions(
   }
 }
 
-/** Runs a session with a signal that is aborted as soon as the API server is not ready. */
-async function whileReady(
+/**
+ * Whether there is an API server to talk to. One that is starting opens its port seconds before it is ready, and a
+ * request that is made meanwhile is answered first of all.
+ */
+function mayBeAsked({ status, reason }: Pick<Condition, 'status' | 'reason'>): boolean {
+  return status === 'true' || reason === 'Starting';
+}
+
+/** Runs a session with a signal that is aborted as soon as there is no API server to talk to. */
+async function whileAsked(
   board: BoardView,
   signal: AbortSignal,
   session: (ready: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const ending = new AbortController();
   const ready = AbortSignal.any([signal, ending.signal]);
-  void board.untilNotTrue('APIServerReady', ready).then(
+  const isGone: typeof mayBeAsked = (condition) => !mayBeAsked(condition);
+  void board.until('APIServerReady', isGone, ready).then(
     () => ending.abort(),
     () => undefined,
   );

@@ -13,6 +13,8 @@ const update = (name: string, status: ConditionUpdate['status'], message = ''): 
   message,
 });
 
+const isNotTrue = ({ status }: { readonly status: string }): boolean => status !== 'true';
+
 void t.test('BoardView waits for what the board says', async (t) => {
   const board = new ConditionBoard(names, 0);
   const ending = new AbortController();
@@ -20,7 +22,7 @@ void t.test('BoardView waits for what the board says', async (t) => {
   const following = view.follow(board.watch(ending.signal));
   const { signal } = ending;
 
-  await view.untilNotTrue('APIServerReady', signal);
+  await view.until('APIServerReady', isNotTrue, signal);
   const isTrue = view.untilTrue('APIServerReady', signal);
   board.set(update('PKIReady', 'true'), 1);
   await view.untilTrue('PKIReady', signal);
@@ -28,7 +30,7 @@ void t.test('BoardView waits for what the board says', async (t) => {
   await isTrue;
   await view.untilTrue('APIServerReady', signal);
 
-  const isNot = view.untilNotTrue('APIServerReady', signal);
+  const isNot = view.until('APIServerReady', isNotTrue, signal);
   board.set(update('APIServerReady', 'unknown'), 3);
   await isNot;
 

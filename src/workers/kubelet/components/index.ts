@@ -22,6 +22,6 @@ export function allComponents(
     controllerManager(context, credentials),
     scheduler(context, credentials),
     ...(context.config.kubeProxy.enabled ? [proxy(context)] : []),
-    kubelet(context, credentials, images),
+    kubelet(context, images),
   ];
 }

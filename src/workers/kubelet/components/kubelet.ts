@@ -1,14 +1,15 @@
 import path from 'node:path';
 import { ensureFolder, replaceFile } from '../../../lib/files.js';
 import { kubeCommand } from '../../../platform/components.js';
+import { untilListening } from '../../../platform/port-holder.js';
 import { containerdSocket } from '../../../platform/paths.js';
 import { usual, type Component, type Context } from '../component.js';
 import type { ImageImporter } from '../images.js';
 import { kubeletConfiguration } from '../kubelet-configuration.js';
-import { probeHttp, untilServing, type ProbeCredentials } from '../probes.js';
+import { probeHttp } from '../probes.js';
 
 /** The kubelet on containerd's socket. Its four credential files stay on disk, for its next start without us. */
-export function kubelet(context: Context, credentials: ProbeCredentials, images: ImageImporter): Component {
+export function kubelet(context: Context, images: ImageImporter): Component {
   const { config, components, features, node } = context;
   const file = path.join(config.paths.run, 'kubelet.json');
   const volumePluginDir = path.join(config.paths.run, 'volume-plugins');
@@ -17,7 +18,7 @@ export function kubelet(context: Context, credentials: ProbeCredentials, images:
     ...usual,
     name: 'kube.kubelet',
     needs: ['containerd', 'etcd'],
-    // From its port's opening to its readiness the API server takes a second; the kubelet has enough to do meanwhile.
+    // From its port's opening to its readiness the API server takes seconds; the kubelet has enough to do meanwhile.
     follows: ['kube.apiserver'],
     credentials: 'state',
     async prepare(signal) {
@@ -25,8 +26,9 @@ export function kubelet(context: Context, credentials: ProbeCredentials, images:
       ensureFolder(volumePluginDir);
       const settings = kubeletConfiguration(context, { volumePluginDir, endpoint });
       replaceFile(file, JSON.stringify(settings, null, 2), 0o644);
-      // Started earlier, it would find nobody, and wait longer between its tries than the API server takes.
-      await Promise.all([images.imported(signal), untilServing(config.ports.apiserver, credentials, signal)]);
+      // A request that is made before the API server serves waits and is answered first of all; one that is refused,
+      // because the port is not open, would be tried again seconds later.
+      await Promise.all([images.imported(signal), untilListening(config.ports.apiserver, signal)]);
     },
     command: () => ({
       cwd: config.paths.run,

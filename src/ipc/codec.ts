@@ -12,8 +12,10 @@ export const MIN_ROOM_BYTES = 4 * 1024;
 
 // Both ends need the same options: with records, one side's keys are the other side's numbers.
 const packr = new Packr({ useRecords: false });
-const unpackr = new Unpackr({ useRecords: false });
-const copyingUnpackr = new Unpackr({ useRecords: false, copyBuffers: true });
+// A 64-bit integer is a number wherever one can hold it. (The mode is in msgpackr's code but not in its types.)
+const reading = { useRecords: false, int64AsType: 'auto' as 'number' };
+const unpackr = new Unpackr(reading);
+const copyingUnpackr = new Unpackr({ ...reading, copyBuffers: true });
 
 const EMPTY = Buffer.alloc(0);
 const scratch = Buffer.allocUnsafeSlow(MIN_ROOM_BYTES);

@@ -1,9 +1,9 @@
 import { accessSync, constants } from 'node:fs';
-import { userInfo } from 'node:os';
 import { nodeDebugService } from '../gen/hamlet/debug/v1/debug.js';
 import { HamletError, isHamletError } from '../lib/errors.js';
 import type { Command } from './command.js';
 import { SignalRelay, runInForeground } from './foreground.js';
+import { identityFrom } from './identity.js';
 import { callNode } from './node-client.js';
 import { SecretFile } from './secret-file.js';
 
@@ -30,11 +30,11 @@ Examples:
 `,
 
   async run(args, { endpoint }) {
-    const { kubeconfig, kubectlCommand } = await callNode(endpoint, nodeDebugService.getDebugKubeconfig, {
-      id: `hamlet:debug:${userName()}`,
-      groups: ['system:masters'],
-      ttlSeconds: 0,
-    });
+    const { kubeconfig, kubectlCommand } = await callNode(
+      endpoint,
+      nodeDebugService.getDebugKubeconfig,
+      identityFrom({}),
+    );
     const [program, ...prefix] = commandHere(kubectlCommand);
     // In this order: a signal between the two must not leave the file behind.
     using signals = new SignalRelay();
@@ -65,14 +65,5 @@ function isExecutable(file: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-/** Who asks, for the audit log. A user ID need not have a name. */
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return String(process.getuid?.());
   }
 }

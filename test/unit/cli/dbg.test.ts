@@ -20,7 +20,7 @@ void t.test('help is on stdout, with examples, for the program and every command
   for (const args of [['--help'], ['help']]) {
     t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
   }
-  for (const command of ['logs', 'condition', 'certs', 'audit']) {
+  for (const command of ['logs', 'condition', 'certs', 'audit', 'kubeconfig', 'credential']) {
     const asked = await run([command, '--help']);
     t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
     t.same(await run(['help', command]), asked);
@@ -34,11 +34,11 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, certs, audit, kubectl and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, certs, audit, kubectl and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],

@@ -67,7 +67,7 @@ void t.test(
     t.same([code, ...rest], [0, '600', '700', 'secret: yes', '']);
     t.ok(file.startsWith(`${dir}/dbg-`), file);
     t.same(readdirSync(dir), [], 'nothing is left');
-    t.same(asked, [{ id: `hamlet:debug:${userInfo().username}`, groups: ['system:masters'] }]);
+    t.same(asked, [{ id: `hamlet:debug:${userInfo().username}`, groups: ['system:masters'], ttlSeconds: 0 }]);
 
     const elsewhere = await dbg(['kubectl'], { endpoint, env: { XDG_RUNTIME_DIR: '/nonexistent' } });
     const [other = ''] = elsewhere.stdout.toString().split('\n');

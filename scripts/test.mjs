@@ -1,4 +1,4 @@
-// Runs the checks and the tests: everything, or the suites that are named (unit, mesh, node).
+// Runs the checks and the tests: everything, or the suites that are named (unit, mesh, node, kubernetes).
 // Plain JavaScript without dependencies: on a fresh clone nothing is installed or built yet.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,8 +7,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-/** The mesh and node suites start whole sets of threads and processes: one file at a time. */
-const suites = { unit: ['--jobs=2'], mesh: ['--jobs=1', '--timeout=180'], node: ['--jobs=1', '--timeout=900'] };
+/** All but the unit suite start whole sets of threads and processes: one file at a time. */
+const suites = {
+  unit: ['--jobs=2'],
+  mesh: ['--jobs=1', '--timeout=180'],
+  node: ['--jobs=1', '--timeout=900'],
+  kubernetes: ['--jobs=1', '--timeout=900'],
+};
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !Object.hasOwn(suites, name));
@@ -37,8 +42,8 @@ function check(title, ...words) {
   console.log(`   ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
 }
 
-// Only the node suite needs root and the components.
-const level = names.includes('node') ? '--prepare-only' : '--build-only';
+// Only these suites need root and the components.
+const level = names.includes('node') || names.includes('kubernetes') ? '--prepare-only' : '--build-only';
 check('set-up and build', process.execPath, 'scripts/start.mjs', level);
 if (asked.length === 0) {
   check('lint', 'node_modules/.bin/eslint', '.');

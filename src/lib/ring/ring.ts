@@ -66,9 +66,14 @@ export class Ring {
     return this.#control[ringWord.written] ?? 0;
   }
 
+  /** The number of the first line that was ever written. */
+  get origin(): number {
+    return this.#control[ringWord.origin] ?? 0;
+  }
+
   /** How many lines have been written, held or not. */
   get count(): number {
-    return this.written - (this.#control[ringWord.origin] ?? 0);
+    return this.written - this.origin;
   }
 
   /** Bytes of memory that the ring has claimed: pages and index. */
@@ -124,10 +129,13 @@ export class Ring {
     this.#head += (this.#start(written) - this.#head) >>> 0;
   }
 
-  /** Copies the lines from number `from` up to, not including, `to`; both are moved to what is held. */
-  copy(from: number, to: number): LineBlock {
+  /**
+   * Copies the lines from number `from` up to, not including, `to`; both are moved to what is held. Stops when
+   * `maxBytes` are reached, newlines counted.
+   */
+  copy(from: number, to: number, maxBytes = Infinity): LineBlock {
     const begin = Math.min(Math.max(from, this.first), this.written);
-    const end = Math.min(Math.max(to, begin), this.written);
+    const end = this.#endOf(begin, Math.min(Math.max(to, begin), this.written), maxBytes);
     const count = end - begin;
     const index = new Uint32Array((count + 1) * lineWords);
     const at = this.#slot(begin);
@@ -138,6 +146,19 @@ export class Ring {
     const data = Buffer.allocUnsafeSlow((this.#start(end) - this.#start(begin)) >>> 0);
     this.#copyOut(position, data);
     return new LineBlock(begin, count, index, data);
+  }
+
+  /** The first line that begins `maxBytes` or more behind `begin`, `end` at most. */
+  #endOf(begin: number, end: number, maxBytes: number): number {
+    const start = this.#start(begin);
+    if ((this.#start(end) - start) >>> 0 <= maxBytes) return end;
+    let [low, high] = [begin, end];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if ((this.#start(middle) - start) >>> 0 < maxBytes) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #page(position: number): number {

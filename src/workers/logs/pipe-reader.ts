@@ -39,17 +39,19 @@ export class PipeReader {
   readonly #words: Int32Array;
   readonly #splitter: LineSplitter;
   readonly #loudPipes: LoudPipes;
+  readonly #onLines: () => void;
   #state: State = { kind: 'closed' };
   #windowStartMs = 0;
   #windowBytes = 0;
 
-  /** Opens the pipe. `redo` and `start` have to follow. */
-  constructor(pipe: LogPipe, ring: Ring, loudPipes: LoudPipes) {
+  /** Opens the pipe. `redo` and `start` have to follow. `onLines` hears when there may be new lines. */
+  constructor(pipe: LogPipe, ring: Ring, loudPipes: LoudPipes, onLines: () => void) {
     this.#pipe = pipe;
     this.#fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#words = new Int32Array(pipe.memory.words);
     this.#splitter = new LineSplitter({ memory: pipe.memory, ring, source: pipe.source });
     this.#loudPipes = loudPipes;
+    this.#onLines = onLines;
   }
 
   /** First step of a start: applies what a predecessor has written down, for all pipes before any of them is read. */
@@ -59,7 +61,7 @@ export class PipeReader {
 
   /** Finishes what a predecessor had begun, and reads from now on. */
   start(): void {
-    this.#splitter.recover(this.#run);
+    this.#splitter.recover(this.run);
     this.#becomeQuiet();
   }
 
@@ -89,7 +91,10 @@ export class PipeReader {
     if (this.#state.kind === 'closed' || ended === Atomics.load(this.#words, pipeWord.drained)) return;
     this.#drain(maxBytesAtEnd);
     // Unless another run has begun already, which nobody waited with: then a line may go on.
-    if (this.#run === Atomics.load(this.#words, pipeWord.endedRun)) this.#splitter.flush(this.#run);
+    if (this.run === Atomics.load(this.#words, pipeWord.endedRun)) {
+      this.#splitter.flush(this.run);
+      this.#onLines();
+    }
     Atomics.store(this.#words, pipeWord.drained, ended);
     Atomics.notify(this.#words, pipeWord.drained);
   }
@@ -102,7 +107,8 @@ export class PipeReader {
     closeSync(this.#fd);
   }
 
-  get #run(): number {
+  /** The run that what is read now belongs to. */
+  get run(): number {
     return Atomics.load(this.#words, pipeWord.run);
   }
 
@@ -145,10 +151,11 @@ export class PipeReader {
     let bytes = 0;
     while (bytes < maxBytes) {
       const length = this.#read(landing);
-      if (length > 0) this.#splitter.received(length, this.#run);
+      if (length > 0) this.#splitter.received(length, this.run);
       bytes += length;
       if (length < landing.length) break;
     }
+    if (bytes > 0) this.#onLines();
     return bytes;
   }
 

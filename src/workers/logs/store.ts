@@ -1,13 +1,20 @@
 import { HamletError } from '../../lib/errors.js';
 import type { LogMemory } from '../../lib/ring/memory.js';
 import { Ring } from '../../lib/ring/ring.js';
+import { Arrivals } from './arrivals.js';
 import { LoudPipes } from './loud-pipes.js';
 import { PipeReader } from './pipe-reader.js';
+import { Turns } from './turns.js';
 
 /** All rings of the node and the readers that fill them. */
 export class LogStore {
+  /** Wakes those who wait for lines. */
+  readonly arrivals = new Arrivals();
+  /** Shares the thread's time among those who read the rings. */
+  readonly turns = new Turns();
   readonly #rings: ReadonlyMap<string, Ring>;
   readonly #readers: readonly PipeReader[];
+  readonly #readersOf = new Map<string, PipeReader[]>();
   readonly #wake: Int32Array;
   #isClosed = false;
 
@@ -19,7 +26,9 @@ export class LogStore {
     this.#readers = memory.pipes.map((pipe) => {
       const ring = rings.get(pipe.name);
       if (ring === undefined) throw new HamletError('INTERNAL', `the pipe of ${pipe.name} has no ring`);
-      return new PipeReader(pipe, ring, loudPipes);
+      const reader = new PipeReader(pipe, ring, loudPipes, () => this.arrivals.notify(pipe.name));
+      this.#readersOf.set(pipe.name, [...(this.#readersOf.get(pipe.name) ?? []), reader]);
+      return reader;
     });
     this.#wake = new Int32Array(memory.wake);
     for (const reader of this.#readers) reader.redo();
@@ -39,6 +48,11 @@ export class LogStore {
     throw new HamletError('NOT_FOUND', `there is no log of ${name}; there are ${names.join(', ')}`, {
       details: { names },
     });
+  }
+
+  /** The latest run of a component; 0 before its first one. */
+  latestRun(name: string): number {
+    return Math.max(0, ...(this.#readersOf.get(name) ?? []).map((reader) => reader.run));
   }
 
   close(): void {

@@ -1,0 +1,275 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import t from 'tap';
+import type { FollowRequest, LogRecord } from '../../src/ipc/services/logs.js';
+import { defaultRingLimits } from '../../src/lib/ring/memory.js';
+import { collect, everything, Reader, textOf } from './fixtures/follow.js';
+import { LogNode } from './fixtures/log-node.js';
+
+const manyLines = { ...defaultRingLimits, maxLines: 400_000, maxBytes: 64 * 1024 * 1024, pageBytes: 65_536 };
+const shell = (script: string): readonly [string, ...string[]] => ['sh', '-c', script];
+
+/** Reads until `isEnough`. */
+async function readUntil(reader: Reader, isEnough: () => boolean): Promise<void> {
+  while (!isEnough()) if (!(await reader.read())) throw new Error('the stream has ended');
+}
+
+void t.test('history first, then what comes, nothing twice or missing between the two', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], limits: manyLines });
+  const count = 100_000;
+  const exit = once(node.spawn('etcd', 1, ['seq', String(count)]), 'exit');
+  const readers = [];
+  while ((readers.at(-1)?.lines.length ?? 0) < 1 || readers.length < 6) {
+    const reader = new Reader({ components: ['etcd'] });
+    await reader.open(node.logs);
+    await reader.read();
+    readers.push(reader);
+  }
+  await exit;
+  for (const reader of readers) {
+    await readUntil(reader, () => reader.lines.length >= count);
+    await reader.close();
+    t.equal(
+      reader.lines.findIndex((line, i) => textOf(line) !== String(i + 1)),
+      -1,
+    );
+    t.same(reader.gaps, []);
+  }
+});
+
+void t.test('several components in the order of arrival', async (t) => {
+  const components = ['etcd', 'kube.proxy', 'containerd'];
+  await using node = await LogNode.start({ components });
+  const live = new Reader({ components });
+  await live.open(node.logs);
+  const written: string[] = [];
+  for (let i = 0; i < 30; i += 1) {
+    const name = components[(i * 7) % 3] ?? '';
+    await node.run(name, i + 1, shell(`echo ${i}`));
+    written.push(String(i));
+  }
+  await readUntil(live, () => live.lines.length >= written.length);
+  t.same(live.lines.map(textOf), written);
+  await live.close();
+  t.same((await collect(node.logs, { components })).map(textOf), written);
+  t.same((await collect(node.logs, { components, tail: 4 })).map(textOf), written.slice(-4));
+});
+
+void t.test('a subtree is what is behind the dot', async (t) => {
+  const components = ['kube.proxy', 'kube.kubelet', 'kubelet', 'kube-proxy', 'hamlet', 'hamlet.logs'];
+  await using node = await LogNode.start({ components });
+  const chosen = async (...asked: string[]): Promise<string[]> => {
+    const live = new Reader({ components: asked });
+    await live.open(node.logs);
+    for (const [run, name] of components.entries()) await node.run(name, run + 1, shell(`echo ${name}`));
+    const held = (await collect(node.logs, { components: asked })).map(textOf);
+    await readUntil(live, () => live.lines.length >= held.length);
+    await live.close();
+    t.same(live.lines.map(textOf), held);
+    return [...new Set(held)];
+  };
+  t.same(await chosen('kube'), ['kube.proxy', 'kube.kubelet']);
+  t.same(await chosen('kubelet'), ['kubelet']);
+  t.same(await chosen('hamlet'), ['hamlet']);
+  t.same(await chosen('hamlet.*', 'kube.*'), ['kube.proxy', 'kube.kubelet', 'hamlet.logs']);
+  await t.rejects(chosen('kub'), { code: 'NOT_FOUND', message: /no log of kub; there are kube\.proxy/ });
+  await t.rejects(chosen('kubelet.*'), { code: 'NOT_FOUND' });
+});
+
+void t.test('a filter holds for what is held and for what comes', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  const script = `echo 'I1123 14:00:00.000000 1 a.go:1] one apple'
+    echo 'E1123 14:00:00.000000 1 b.go:22] two apples'
+    echo '{"level":"warn","ts":"2026-11-23T14:00:00.000Z","caller":"c/d.go:3","msg":"three (3)"}'
+    echo 'time="2026-11-23T14:00:00Z" level=fatal msg="four"'
+    echo plain apple; printf 'panic: \\377'`;
+  const filters: readonly [Partial<FollowRequest>, readonly number[]][] = [
+    [{}, [0, 1, 2, 3, 4, 5]],
+    [{ minSeverity: 'warn' }, [1, 2, 3, 5]],
+    [{ minSeverity: 'fatal' }, [3, 5]],
+    [{ text: 'apple' }, [0, 1, 4]],
+    [{ text: '(3)' }, [2]],
+    [{ pattern: 'apples?$' }, [0, 1, 4]],
+    [{ pattern: '^(I|plain)', text: 'apple', minSeverity: 'info' }, [0, 4]],
+    [{ sinceMs: Date.now() + 3_600_000 }, []],
+    [{ sinceMs: Date.now() - 3_600_000, untilMs: Date.now() + 3_600_000 }, [0, 1, 2, 3, 4, 5]],
+  ];
+  await node.run('etcd', 1, shell(script));
+  const all = (await collect(node.logs, { components: ['etcd'] })).map(textOf);
+  t.equal(all.length, 6);
+  const live = await Promise.all(
+    filters.map(async ([filter]) => {
+      const reader = new Reader({ components: ['etcd'], ...filter });
+      await reader.open(node.logs);
+      return reader;
+    }),
+  );
+  await node.run('etcd', 2, shell(script));
+  for (const [i, [filter, wanted]] of filters.entries()) {
+    const expected = wanted.map((line) => all[line]);
+    const reader = live[i];
+    if (reader === undefined) continue;
+    const held = await collect(node.logs, { components: ['etcd'], ...filter });
+    t.same(held.map(textOf), [...expected, ...expected], JSON.stringify(filter));
+    // The position tells that a reader has seen all of it, whether it was given anything or not.
+    const end = (await node.tail('etcd', 1))[0]?.sequence ?? 0;
+    await readUntil(reader, () => (reader.positions[0]?.next ?? 0) > end);
+    t.same(reader.lines.map(textOf), held.map(textOf));
+    await reader.close();
+    const tail = await collect(node.logs, { components: ['etcd'], ...filter, tail: 2 });
+    t.same(tail.map(textOf), held.map(textOf).slice(-2));
+  }
+});
+
+void t.test('one run, or the one before', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd', 'containerd'] });
+  for (const run of [1, 2, 3]) await node.run('etcd', run, shell(`echo etcd ${run}`));
+  await node.run('containerd', 7, shell(`echo containerd 7`));
+  const texts = async (request: Partial<FollowRequest>) =>
+    (await collect(node.logs, { components: ['etcd', 'containerd'], ...request })).map(textOf);
+  t.same(await texts({ run: 2 }), ['etcd 2']);
+  t.same(await texts({ run: 'previous' }), ['etcd 2']);
+  t.same(await texts({ run: 7 }), ['containerd 7']);
+});
+
+void t.test('an expression that cannot be used is refused', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  for (const pattern of ['(', '(?=x)', '(a)\\1']) {
+    await t.rejects(collect(node.logs, { components: ['etcd'], pattern }), { code: 'INVALID_ARGUMENT' });
+  }
+  // One at which a backtracking engine would not come to an end.
+  await node.run('etcd', 1, shell(`printf '%016000d\\n' 0`));
+  t.same(await collect(node.logs, { components: ['etcd'], pattern: '(0+)+x' }), []);
+});
+
+void t.test('a stream ends at its end', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await node.run('etcd', 1, ['seq', '1', '9']);
+  const first = (await node.tail('etcd'))[0]?.sequence ?? 0;
+  const ends = [{ component: 'etcd', next: first + 12 }];
+  const live = new Reader({ components: ['etcd'], ends });
+  await live.open(node.logs);
+  const timed = new Reader({ components: ['etcd'], tail: 0, untilMs: Date.now() + 100 });
+  await timed.open(node.logs);
+  while (await timed.read());
+  await node.run('etcd', 2, ['seq', '10', '19']);
+  while (await live.read());
+  t.same(live.lines.map(textOf), ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12']);
+  t.same(timed.lines, []);
+});
+
+void t.test('what was overwritten before it was read is a gap of its size', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd', 'quiet'] });
+  await node.run('etcd', 1, ['seq', '1', '10']);
+  const reader = new Reader({ components: ['etcd', 'quiet'] });
+  await reader.open(node.logs);
+  await readUntil(reader, () => reader.lines.length >= 10);
+  // Nobody takes anything from the stream meanwhile.
+  await node.run('etcd', 2, ['seq', '11', '200000']);
+  await node.run('quiet', 1, ['echo', 'here']);
+  await readUntil(reader, () => textOf(reader.lines.at(-1) as LogRecord) === 'here');
+  await reader.close();
+  reader.check('etcd');
+  const lost = reader.gaps.reduce((sum, { lines }) => sum + (lines ?? Infinity), 0);
+  const numbered = reader.lines.filter(({ component }) => component === 'etcd');
+  t.ok(lost > 100_000, `${lost} lines lost`);
+  t.equal(lost + numbered.length, 200_000);
+  const first = numbered[0]?.sequence ?? 0;
+  t.ok(numbered.every((line) => textOf(line) === String(line.sequence - first + 1)));
+});
+
+void t.test(
+  'the worker and Hamlet die at random: each number is there once, or in a gap',
+  { timeout: 120_000 },
+  async (t) => {
+    const components = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'];
+    await using node = await LogNode.start({ components });
+    const reader = new Reader({ components });
+    const count = 150_000;
+    const writers = components.map((name, i) =>
+      node.spawn(name, 1, i % 2 === 0 ? shell(`seq ${count} >&2`) : ['stdbuf', '-oL', 'seq', String(count)]),
+    );
+    const exits = Promise.all(writers.map((child) => once(child, 'exit')));
+    const isDone = () => writers.every((child) => child.exitCode !== null);
+    let deaths = 0;
+    for (; !isDone() || deaths < 6; deaths += 1) {
+      const life = delay(Math.random() * 60);
+      const reading = (async () => {
+        await reader.open(node.logs);
+        while (await reader.read());
+      })().catch((error: unknown) => error);
+      await life;
+      await node.killReader();
+      t.match(await reading, { code: 'UNAVAILABLE' });
+      // Every third time it is Hamlet as a whole that goes, with the memory of its logs.
+      if (deaths % 3 === 2) {
+        await node.reopen(async () => {});
+        for (const name of components) node.pipes.adopt(name, 1);
+      }
+      await node.startReader();
+    }
+    await exits;
+    for (const name of components) t.ok(await node.pipes.endRun(name));
+    await reader.open(node.logs);
+    const ended = await Promise.all(components.map(async (name) => (await node.tail(name, 1))[0]));
+    const isRead = () =>
+      ended.every((last) => {
+        const position = reader.positions.find(({ component }) => component === last?.component);
+        return last === undefined || (position?.next ?? 0) > last.sequence;
+      });
+    await readUntil(reader, isRead);
+    await reader.close();
+    for (const name of components) {
+      reader.check(name);
+      // The numbers that they wrote: each once, in order, and none missing but where there is a gap.
+      let expected: number | undefined = 1;
+      const lines = reader.lines.filter(({ component }) => component === name);
+      const gaps = reader.gaps.filter(({ component }) => component === name);
+      for (const line of lines) {
+        const number = Number(textOf(line));
+        const gap = gaps.find(({ to }) => to === line.sequence);
+        if (gap?.lines === null) {
+          // What was held of a line without its end is gone with Hamlet: the rest of it says nothing.
+          expected = undefined;
+          continue;
+        }
+        if (expected !== undefined && number !== expected + (gap?.lines ?? 0)) {
+          t.fail(`${name}: ${number} instead of ${expected} and ${gap?.lines} lost`);
+        }
+        expected = number + 1;
+      }
+      t.ok(lines.length > 0 || gaps.length > 0, `${name}: ${lines.length} lines, ${gaps.length} gaps`);
+    }
+  },
+);
+
+void t.test('a thousand followers at once, and one that writes without end beside them', async (t) => {
+  await using node = await LogNode.start({ components: ['quiet', 'loud'] });
+  const readers = Array.from(
+    { length: 1_000 },
+    (_, i) => new Reader({ components: i % 10 === 0 ? ['quiet', 'loud'] : ['quiet'], tail: 0 }),
+  );
+  await Promise.all(readers.map((reader) => reader.open(node.logs)));
+  node.spawn('loud', 1, ['yes', 'x'.repeat(119)]);
+  await node.run('quiet', 1, ['seq', '1', '100']);
+  await Promise.all(
+    readers.map(async (reader) => {
+      const quiet = () => reader.lines.filter(({ component }) => component === 'quiet').length;
+      await readUntil(reader, () => quiet() >= 100);
+      await reader.close();
+    }),
+  );
+  for (const reader of readers) {
+    const quiet = reader.lines.filter(({ component }) => component === 'quiet').map(textOf);
+    if (quiet.join() !== Array.from({ length: 100 }, (_, i) => i + 1).join()) t.fail(quiet.join());
+    if (reader.gaps.some(({ component }) => component === 'quiet')) t.fail('a gap in the quiet log');
+    reader.check('loud');
+  }
+  const { rings } = await node.logs.stats({}, { deadlineMs: 5_000 });
+  t.ok((rings.find(({ component }) => component === 'loud')?.written ?? 0) > 10_000);
+});
+
+void t.test('a request without components is refused', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await t.rejects(collect(node.logs, everything), { code: 'INVALID_ARGUMENT' });
+});

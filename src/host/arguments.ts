@@ -31,15 +31,21 @@ export interface Arguments {
 export function parseArguments(words: readonly string[]): Arguments {
   const { values, positionals } = parse(words);
   const [command = 'run', ...rest] = positionals;
-  const config = values.config ?? process.env.HAMLET_CONFIG;
+  const config = values.config ?? configFromEnvironment();
   const yes = values.yes ?? false;
   if (values.help === true) return { command: 'help', config, yes };
+  if (yes && command !== 'reset') throw wrong('--yes belongs to reset');
   if (command === 'pki') return { command, config, yes, dbg: pkiWords(rest, values.output) };
   if (values.output !== undefined) throw wrong('--output belongs to pki list');
   if (rest.length > 0) throw wrong(`unexpected "${rest.join(' ')}"`);
   if (command !== 'run' && command !== 'reset') throw wrong(`there is no command "${command}"`);
-  if (yes && command !== 'reset') throw wrong('--yes belongs to reset');
   return { command, config, yes };
+}
+
+/** An empty variable is as good as none. */
+function configFromEnvironment(): string | undefined {
+  const file = process.env.HAMLET_CONFIG;
+  return file === '' ? undefined : file;
 }
 
 function pkiWords([what, ...rest]: readonly string[], output: string | undefined): readonly string[] {

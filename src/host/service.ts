@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import type { Handlers } from '../ipc/contract.js';
 import type { host } from '../ipc/services/host.js';
-import { HamletError } from '../lib/errors.js';
+import { HamletError, errnoOf } from '../lib/errors.js';
 import { kubeCommand, type Components } from '../platform/components.js';
 import type { Children } from './children.js';
 import type { ConditionBoard } from './conditions.js';
@@ -63,7 +63,10 @@ function runCommand(argv: readonly string[], env: Record<string, string>, signal
       if (signal.aborted) return reject(signal.reason);
       const output = `${stdout}${stderr}`.slice(-maxOutputBytes);
       if (error === null) return resolve({ code: 0, signal: null, output });
-      if (typeof error.code !== 'number' && error.signal == null) return reject(error);
+      if (typeof error.code !== 'number' && error.signal == null) {
+        const code = errnoOf(error) === 'ENOENT' ? 'NOT_FOUND' : 'INTERNAL';
+        return reject(new HamletError(code, `${file} could not be run`, { cause: error }));
+      }
       resolve({
         code: typeof error.code === 'number' ? error.code : null,
         signal: error.signal ?? null,

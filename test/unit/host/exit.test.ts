@@ -1,0 +1,53 @@
+import t, { type Test } from 'tap';
+import { exitCodes, fail } from '../../../src/host/exit.js';
+import { HamletError } from '../../../src/lib/errors.js';
+
+const running = new AbortController().signal;
+
+function failed(t: Test, error: unknown, stopped = running): { code: number; text: string } {
+  const written = t.capture(process.stderr, 'write', () => true);
+  const code = fail(error, stopped);
+  written.restore();
+  return {
+    code,
+    text: written()
+      .map(({ args }) => String(args[0]))
+      .join(''),
+  };
+}
+
+void t.test('what a person can put right is told in one line', async (t) => {
+  const cause = new Error('EACCES: permission denied');
+  const error = new HamletError('FAILED_PRECONDITION', 'the state folder /x cannot be written', { cause });
+  t.same(failed(t, error), {
+    code: exitCodes.failure,
+    text: 'hamlet: the state folder /x cannot be written: EACCES: permission denied\n',
+  });
+  t.same(failed(t, new HamletError('INVALID_ARGUMENT', 'node.yaml: wrong')), {
+    code: exitCodes.usage,
+    text: 'hamlet: node.yaml: wrong\n',
+  });
+});
+
+void t.test('anything else is told with its stack', async (t) => {
+  for (const error of [new TypeError('x is not a function'), new HamletError('INTERNAL', 'odd')]) {
+    const { code, text } = failed(t, error);
+    t.equal(code, exitCodes.failure);
+    t.match(text, new RegExp(`^hamlet: ${error.message}\n`));
+    t.match(text, /\n {4}at .*exit\.test/);
+  }
+  t.same(failed(t, 'a string'), { code: exitCodes.failure, text: "hamlet: 'a string'\n" });
+});
+
+void t.test('a stop that was asked for is no failure', async (t) => {
+  const stop = new AbortController();
+  const reason = new HamletError('CANCELLED', 'stopped by SIGTERM');
+  t.equal(failed(t, reason).code, exitCodes.failure, 'nobody has asked for it yet');
+  stop.abort(reason);
+  t.same(failed(t, reason, stop.signal), { code: exitCodes.ok, text: '' });
+  t.same(failed(t, new HamletError('CANCELLED', 'given up'), stop.signal), { code: exitCodes.ok, text: '' });
+  t.match(failed(t, new HamletError('INTERNAL', 'etcd is still there'), stop.signal), {
+    code: exitCodes.failure,
+    text: /etcd is still there/,
+  });
+});

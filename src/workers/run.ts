@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Logger, pino } from 'pino';
 import { HamletError } from '../lib/errors.js';
+import { createLog } from '../lib/log.js';
 import { connect, type Connection } from '../ipc/connection.js';
 import { type Implementation, serveAll } from '../ipc/server.js';
 import {
@@ -80,7 +81,9 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-// Written synchronously: the lines before a crash are the ones that matter.
-function makeLog(name: string, { fd = 2, level = 'info' }: ThreadLog): Logger {
-  return pino({ level, base: { component: `hamlet.${name}` } }, pino.destination({ dest: fd, sync: true }));
+function makeLog(name: string, { fd, level = 'info' }: ThreadLog): Logger {
+  const component = `hamlet.${name}`;
+  if (fd !== undefined) return createLog(component, fd, level);
+  // Written synchronously: the lines before a crash are the ones that matter.
+  return pino({ level, base: { component } }, pino.destination({ dest: 2, sync: true }));
 }

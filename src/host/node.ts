@@ -12,7 +12,7 @@ import { logs } from '../ipc/services/logs.js';
 import type { Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
 import { takeLock } from '../platform/lock.js';
-import { loadNodeIdentity } from '../platform/node-identity.js';
+import { derivedKey, loadNodeIdentity } from '../platform/node-identity.js';
 import { etcdSocket, runPaths } from '../platform/paths.js';
 import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
@@ -139,6 +139,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
       nodeAddresses: [machine.address],
       firstServiceIp: firstAddress(config.network.serviceCidr),
       etcdSocket: etcdSocket(config.paths.run),
+      sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'PKI in etcd'),
     }));
     start('kubelet', () => ({ config, components: found, machine, node }));
     start('reconciler', () => ({ config, node }));

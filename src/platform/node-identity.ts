@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { HamletError, errnoOf } from '../lib/errors.js';
@@ -32,6 +32,19 @@ export function loadNodeIdentity(stateFolder: string): NodeIdentity {
   const { privateKey } = generateKeyPairSync('ed25519');
   writeFileAtomic(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o400);
   return identityOf(privateKey);
+}
+
+/**
+ * A key of 32 bytes that only this node has, another one for each purpose (HKDF, RFC 5869, of the node key). It cannot
+ * be traced back to the node key, so it can be given to whoever needs it.
+ */
+export function derivedKey(identity: NodeIdentity, purpose: string): Uint8Array {
+  // A JWK's "d" is the seed of an ed25519 key (RFC 8037, section 2).
+  const { d } = identity.privateKey.export({ format: 'jwk' });
+  if (d === undefined) throw new HamletError('INTERNAL', 'an ed25519 key without its private half');
+  return new Uint8Array(
+    hkdfSync('sha256', Buffer.from(d, 'base64url'), identity.id, `hamlet ${purpose}`, 32),
+  );
 }
 
 function readKey(file: string): string | undefined {

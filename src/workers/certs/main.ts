@@ -17,6 +17,8 @@ import { issuePki } from './issue.js';
 import type { Pki, PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
+import { SealedStore } from './sealed-store.js';
+import { NodeKeySealer } from './sealer.js';
 import { CertsService, type PkiState } from './service.js';
 
 /** What the main thread gives this worker. */
@@ -26,6 +28,8 @@ export interface CertsData {
   readonly nodeAddresses: readonly string[];
   readonly firstServiceIp: string;
   readonly etcdSocket: string;
+  /** Seals the private keys in etcd; 32 bytes. */
+  readonly sealingKey: Uint8Array;
 }
 
 /** Between two tries when etcd is there and does not do as it should. */
@@ -120,7 +124,8 @@ async function obtain(options: Work): Promise<Pki> {
   const { EtcdStore, waitForSocket } = await import('./store.js');
   for (;;) {
     await waitForSocket(etcdSocket, signal);
-    await using store = new EtcdStore(etcdSocket);
+    await using etcd = new EtcdStore(etcdSocket);
+    const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
     try {
       return await loadOrBootstrap({ store, jobs, facts, lifetimes, now: Date.now, prepared, log, signal });
     } catch (error) {
@@ -135,7 +140,8 @@ async function obtain(options: Work): Promise<Pki> {
 /** Issues what is due, in an etcd that has been there before. */
 async function renew({ data, jobs, facts, log, signal }: Work): Promise<Pki> {
   const { EtcdStore } = await import('./store.js');
-  await using store = new EtcdStore(data.etcdSocket);
+  await using etcd = new EtcdStore(data.etcdSocket);
+  const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
   return await loadOrBootstrap({
     store,
     jobs,

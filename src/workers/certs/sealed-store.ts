@@ -1,0 +1,49 @@
+import type { PkiValues } from './pki.js';
+import { isSealed, type Sealer } from './sealer.js';
+import type { PkiStore, Snapshot } from './store.js';
+
+/** DER of a key is a SEQUENCE. */
+const derSequence = 0x30;
+
+/** A store whose private keys are sealed in the store behind it; certificates are public anyway. */
+export class SealedStore implements PkiStore {
+  readonly #store: PkiStore;
+  readonly #sealer: Sealer;
+
+  constructor(store: PkiStore, sealer: Sealer) {
+    this.#store = store;
+    this.#sealer = sealer;
+  }
+
+  /** Everything as it was before it was sealed. Keys that an older version has left in plain are sealed first. */
+  async read(signal: AbortSignal): Promise<Snapshot> {
+    for (;;) {
+      const snapshot = await this.#store.read(signal);
+      const plain = [...snapshot.values].filter(([name, value]) => isKey(name) && value[0] === derSequence);
+      if (plain.length === 0) return { ...snapshot, values: this.#opened(snapshot.values) };
+      // If somebody else wrote meanwhile, nothing was written here: what is there now is looked at again.
+      await this.#store.write(this.#sealed(new Map(plain)), snapshot, signal);
+    }
+  }
+
+  async write(values: PkiValues, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+    return this.#store.write(this.#sealed(values), snapshot, signal);
+  }
+
+  #sealed(values: PkiValues): PkiValues {
+    return mapKeys(values, (name, value) => this.#sealer.seal(name, value));
+  }
+
+  /** What is neither sealed nor DER goes through as it is: who reads it says that it is damaged. */
+  #opened(values: PkiValues): PkiValues {
+    return mapKeys(values, (name, value) => (isSealed(value) ? this.#sealer.open(name, value) : value));
+  }
+}
+
+function isKey(name: string): boolean {
+  return name.endsWith('.key');
+}
+
+function mapKeys(values: PkiValues, change: (name: string, value: Uint8Array) => Uint8Array): PkiValues {
+  return new Map([...values].map(([name, value]) => [name, isKey(name) ? change(name, value) : value]));
+}

@@ -86,13 +86,14 @@ void t.test('a node that was stopped, and a reset that is interrupted again and 
   const before = machineSnapshot();
   const node = await startNode(t);
   await createPods(node);
-  t.equal(await node.stop('SIGTERM'), 0);
+  t.equal(await node.stop('SIGTERM'), 0, 'stopped');
 
-  const stopped = await interruptAfter(node, 'pods');
-  t.equal(stopped.code, 1);
-  t.match(stopped.stderr, /interrupted; run it again/, 'Ctrl-C says what to do');
-  for (const kind of ['mounts', 'network', 'firewall', 'pod logs', 'run-time files'])
-    await killAfter(node, kind);
+  t.equal((await killAfter(node, 'pods')).code, null, 'killed');
+  t.equal((await killAfter(node, 'mounts')).code, null, 'killed again');
+  const stopped = await interruptAfter(node, 'network');
+  t.equal(stopped.code, 1, 'interrupted with Ctrl-C');
+  t.match(stopped.stderr, /interrupted; run it again/, 'which says what to do');
+  await killAfter(node, 'pod logs');
   const { code, stdout, stderr } = await node.reset();
   t.equal(code, 0, stdout + stderr);
   t.same(compareSnapshots(before, machineSnapshot()), [], 'the machine is as before');
@@ -129,12 +130,12 @@ void t.test('it asks on a terminal', async (t) => {
   mkdirSync(etcd, { recursive: true });
 
   const unasked = await run(process.execPath, [main, 'reset', '--config', node.config]);
-  t.equal(unasked.code, 1);
+  t.equal(unasked.code, 1, 'without a terminal');
   t.match(unasked.stderr, /no terminal to ask on; "hamlet reset --yes"/);
   t.ok(existsSync(etcd));
 
   const no = await onTerminal(node, 'n\n');
-  t.equal(no.code, 1);
+  t.equal(no.code, 1, 'a no');
   t.match(no.stdout, /state {2,}\S+state \(\d+ KB\)/, 'it says what there is');
   t.match(no.stdout, /nothing was taken away/);
   t.ok(existsSync(etcd));
@@ -229,8 +230,21 @@ function setSysctls(): () => void {
   };
 }
 
-/** Starts a reset and does something to it once its line about a kind of thing has come. */
+/** The kinds of things in the order in which they go. */
+const kinds = [
+  'pods',
+  'mounts',
+  'network',
+  'firewall',
+  'cgroups',
+  'kernel settings',
+  'pod logs',
+  'shared folders',
+];
+
+/** Starts a reset and does something to it when its line about a kind of thing has come, or one about a later kind. */
 async function resetUntil(node: TestNode, kind: string, then: (pid: number) => void): Promise<Result> {
+  const line = new RegExp(`^(ok|!!) {2}(${kinds.slice(kinds.indexOf(kind)).join('|')}) `, 'm');
   const child = spawn(process.execPath, [main, 'reset', '--yes', '--config', node.config], { stdio: 'pipe' });
   let stdout = '';
   let stderr = '';
@@ -238,7 +252,7 @@ async function resetUntil(node: TestNode, kind: string, then: (pid: number) => v
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     stdout += chunk;
-    if (isOver || !new RegExp(`^(ok|!!) {2}(${kind}) `, 'm').test(stdout)) return;
+    if (isOver || !line.test(stdout)) return;
     isOver = true;
     then(child.pid ?? 0);
   });

@@ -36,6 +36,8 @@ export function stateFolders(config: Config): Kind {
     ...[etcd, containerd, kubelet, kubeletPki, images, cni]
       .filter(isInState)
       .map((folder) => firstPart(state, folder)),
+    'audit.jsonl',
+    'audit.jsonl.1',
     'node.key',
     'starts',
   ]);

@@ -1,9 +1,10 @@
-import { readTraces } from './traces.js';
+import path from 'node:path';
 import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
 import { isAlive, sendSignal } from '../../platform/process.js';
 import { count, joined, type Kind } from './kind.js';
 import { podProcesses } from './processes.js';
+import { list, readTraces } from './traces.js';
 
 /** How long the kernel may take to end killed processes, in milliseconds; a core dump or a slow disk delays it. */
 const patienceMs = 20_000;
@@ -15,7 +16,10 @@ export function pods(config: Config): Kind {
   return {
     name: 'pods',
     find: () =>
-      joined(count(readTraces(config).podUids.size, 'pod'), count(find().length, 'process', 'processes')),
+      joined(
+        count(list(path.join(config.paths.kubelet, 'pods')).length, 'pod'),
+        count(find().length, 'process', 'processes'),
+      ),
     async remove(signal) {
       for (let waitedMs = 0; ; waitedMs += pollMs) {
         const left = find();

@@ -5,7 +5,8 @@ import { removeRecords, runFolder, stateFolders } from '../../../src/host/reset/
 import { removeTree } from '../../../src/host/reset/remove-tree.js';
 import { diskUsage, formatBytes } from '../../../src/host/reset/size.js';
 import { recordSysctls, sysctlsFile } from '../../../src/host/sysctls.js';
-import { parseConfig, type Config } from '../../../src/platform/config.js';
+import type { Config } from '../../../src/platform/config.js';
+import { nodeFor } from './fixture.js';
 
 const never = new AbortController().signal;
 
@@ -32,7 +33,7 @@ void t.test('a tree is deleted around what is mounted in it', async (t) => {
 });
 
 void t.test('the state folder goes with all that a node puts into it', async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   fill(config);
   const kind = stateFolders(config);
   t.match(await kind.find(), /state \(.*\), with 1 image archive of /);
@@ -44,7 +45,7 @@ void t.test('the state folder goes with all that a node puts into it', async (t)
 });
 
 void t.test('what a person has put into the folder stays, and is named', async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   fill(config);
   writeFileSync(path.join(config.paths.state, 'notes.txt'), 'mine');
   const { left, failed } = await stateFolders(config).remove(never);
@@ -55,18 +56,19 @@ void t.test('what a person has put into the folder stays, and is named', async (
 });
 
 void t.test('a state folder that is a link is emptied, and the link stays', async (t) => {
-  const root = t.testdir({ disk: {} });
-  symlinkSync('disk', path.join(root, 'state'));
-  const config = nodeIn(root);
+  const config = nodeFor(t);
+  const disk = path.join(path.dirname(config.paths.state), 'disk');
+  mkdirSync(disk);
+  symlinkSync('disk', config.paths.state);
   fill(config);
   t.same(await stateFolders(config).remove(never), { left: [], failed: [] });
   removeRecords(config);
-  t.same(readdirSync(path.join(root, 'disk')), []);
+  t.same(readdirSync(disk), []);
   t.ok(existsSync(config.paths.state));
 });
 
 void t.test('the run-time folder is emptied but for the lock', async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   const { run } = config.paths;
   for (const name of ['mesh', 'bin', 'containerd', 'volume-plugins'])
     mkdirSync(path.join(run, name), { recursive: true });
@@ -77,7 +79,7 @@ void t.test('the run-time folder is emptied but for the lock', async (t) => {
 });
 
 void t.test('kernel settings are recorded once', async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   mkdirSync(config.paths.state);
   recordSysctls(config);
   const file = sysctlsFile(config);
@@ -95,17 +97,13 @@ void t.test('sizes', async (t) => {
   t.same([1, 4096, 71_000_000, 1_240_000_000].map(formatBytes), ['1 KB', '5 KB', '71 MB', '1.2 GB']);
 });
 
-function nodeIn(folder: string): Config {
-  const paths = { state: path.join(folder, 'state'), run: path.join(folder, 'run') };
-  return parseConfig({ paths }, 'test');
-}
-
 /** Makes what every start of a node leaves in its state folder. */
 function fill(config: Config): void {
   const { etcd, containerd, kubelet, kubeletPki, images, cni, state } = config.paths;
   for (const folder of [etcd, containerd, kubelet, kubeletPki, images, cni])
     mkdirSync(folder, { recursive: true });
-  for (const name of ['node.key', 'starts', '.node.key.17.tmp']) writeFileSync(path.join(state, name), 'x');
+  for (const name of ['node.key', 'starts', 'audit.jsonl', 'audit.jsonl.1', '.node.key.17.tmp'])
+    writeFileSync(path.join(state, name), 'x');
   writeFileSync(path.join(images, 'mine.tar'), 'x'.repeat(5_000));
   recordSysctls(config);
 }

@@ -3,14 +3,15 @@ import path from 'node:path';
 import t from 'tap';
 import { isPodCgroup, podProcesses, type Process } from '../../../src/host/reset/processes.js';
 import { readTraces, rememberTraces, type Traces } from '../../../src/host/reset/traces.js';
-import { parseConfig, type Config } from '../../../src/platform/config.js';
+import type { Config } from '../../../src/platform/config.js';
+import { nodeFor } from './fixture.js';
 
 const uid = '6e63030a-75c8-4dfc-8451-5d891c245bfc';
 const sandbox = 'a70aa6b6943a790bdafec89d75f1ee265c5c465580dc424d0fd44c134e619f14';
 const other = '6ef2b2fe8abbde5ac1885378481541a4854292ecc9828f65b6dfd415b7e65b85';
 
 void t.test("what is the node's is read from its own folders", async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   addPod(config);
   const traces = readTraces(config);
   t.same([...traces.podUids], [uid]);
@@ -23,7 +24,7 @@ void t.test("what is the node's is read from its own folders", async (t) => {
 void t.test(
   'the bridge of the last run counts too, when the configuration names another one now',
   async (t) => {
-    const config = nodeIn(t.testdir());
+    const config = nodeFor(t);
     const folder = path.join(config.paths.cni, 'net.d');
     mkdirSync(folder, { recursive: true });
     writeFileSync(
@@ -37,7 +38,7 @@ void t.test(
 void t.test(
   'a second reset knows what the first one knew, when all that it was read from is gone',
   async (t) => {
-    const config = nodeIn(t.testdir());
+    const config = nodeFor(t);
     addPod(config);
     const first = readTraces(config);
     rememberTraces(config);
@@ -48,7 +49,7 @@ void t.test(
 );
 
 void t.test('a damaged or missing file is passed over', async (t) => {
-  const config = nodeIn(t.testdir());
+  const config = nodeFor(t);
   addPod(config);
   writeFileSync(path.join(bundle(config), 'config.json'), '{');
   rmSync(path.join(bundle(config), 'address'));
@@ -80,7 +81,7 @@ void t.test("a pod's cgroup is known by its name under either driver", async (t)
 void t.test(
   "the pods' processes are those of our shims, their descendants, and whoever is in our cgroups",
   async (t) => {
-    const config = nodeIn(t.testdir());
+    const config = nodeFor(t);
     const shim = (address: string) => [
       '/usr/bin/containerd-shim-runc-v2',
       '-namespace',
@@ -105,11 +106,6 @@ void t.test(
     );
   },
 );
-
-function nodeIn(folder: string): Config {
-  const paths = { state: path.join(folder, 'state'), run: path.join(folder, 'run') };
-  return parseConfig({ paths }, 'test');
-}
 
 function bundle(config: Config): string {
   return path.join(config.paths.run, 'containerd/state/io.containerd.runtime.v2.task/k8s.io', sandbox);

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A node by a plain shell script: the same binaries with the same settings as Hamlet's, all started at once, and a loop
-# that asks until the node is Ready. It is the yardstick for Hamlet's start (bench/boot/main.ts), and a way to see what
+# A node by a plain shell script: the same binaries with the same settings as Hamlet's, all started at once, each in a
+# loop that starts it again, and a loop that asks until the node is Ready. It is the yardstick for Hamlet's start (bench/boot/main.ts), and a way to see what
 # a node consists of. No supervision, no secrets kept from the disk.
 #
 #   plain-node.sh FOLDER ENVIRONMENT_FILE
@@ -113,7 +113,19 @@ pids=()
 begin() { # NAME FOLDER COMMAND...
   local name=$1 cwd=$2
   shift 2
-  (cd "$cwd" && exec env -i PATH="$BIN" HOME=/root LANG=C.UTF-8 "$@" > "$state/log/$name.log" 2>&1) &
+  # Without an order some of them find another one missing and give up: the kubelet without containerd, the controller
+  # manager without its roles. So each gets a loop.
+  (
+    cd "$cwd"
+    child=
+    trap 'kill -TERM $child 2>/dev/null; wait $child; exit 0' TERM
+    while :; do
+      env -i PATH="$BIN" HOME=/root LANG=C.UTF-8 "$@" >> "$state/log/$name.log" 2>&1 &
+      child=$!
+      wait $child || true
+      sleep 0.5
+    done
+  ) &
   pids+=($!)
 }
 stop() {

@@ -24,6 +24,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 
 try {
   const { command, config: file, yes, dbg = [] } = parseArguments(process.argv.slice(2));
+  let exitCode: number = exitCodes.ok;
   switch (command) {
     case 'help':
       process.stdout.write(usage);
@@ -35,14 +36,15 @@ try {
       break;
     }
     case 'pki':
-      process.exit(await runDbg(await loadConfig(file), dbg));
+      exitCode = await runDbg(await loadConfig(file), dbg);
+      break;
     case 'reset':
       await reset(await loadConfig(file), { yes, signal: stop.signal });
       break;
     default:
       command satisfies never;
   }
-  process.exit(exitCodes.ok);
+  process.exit(exitCode);
 } catch (error) {
   process.exit(fail(error, stop.signal));
 }

@@ -9,7 +9,7 @@ const cniFolders = ['/usr/lib/cni', '/opt/cni/bin'];
 const cniPlugins = ['bridge', 'host-local', 'portmap', 'loopback'];
 const cniPackage = 'containernetworking-plugins';
 
-/** Programs that a node cannot do without, and the Debian packages that bring them. */
+/** Programs that a node cannot do without, and the Debian packages that bring them. Hamlet itself mounts secrets. */
 const requiredPrograms = {
   etcd: 'etcd-server',
   containerd: 'containerd',
@@ -29,7 +29,7 @@ type RequiredProgram = keyof typeof requiredPrograms;
 
 /**
  * What the components find on their PATH: containerd starts the shim, which starts runc; kube-proxy and the CNI
- * plugins set up iptables; the kubelet mounts volumes.
+ * plugins set up iptables. The kubelet that is built here mounts and measures volumes without any program.
  */
 const linkedPrograms: readonly RequiredProgram[] = [
   'containerd-shim-runc-v2',
@@ -40,15 +40,15 @@ const linkedPrograms: readonly RequiredProgram[] = [
   'ip6tables',
   'ip6tables-save',
   'ip6tables-restore',
-  'mount',
-  'umount',
 ];
 
 /**
- * What they use when it is there: conntrack to forget the connections of a service's old endpoints, apparmor_parser
- * to load a container's profile, and du, find and nice to measure volumes.
+ * What they use when it is there: conntrack to forget the connections of a service's old endpoints, and
+ * apparmor_parser to load a container's profile.
  */
-const optionalPrograms = ['conntrack', 'apparmor_parser', 'du', 'find', 'nice'];
+const optionalPrograms = ['conntrack', 'apparmor_parser'];
+/** What a kubelet from the user's own folder may start, because it need not have Hamlet's patches. */
+const upstreamKubeletPrograms = ['mount', 'umount', 'du', 'find', 'nice'];
 
 /** Something that was looked for and not found. */
 export interface Missing {
@@ -102,7 +102,8 @@ export function findMachinePrograms(
   if (missing.length > 0) return { kind: 'missing', missing };
 
   const at = (name: RequiredProgram) => found.get(name) ?? '';
-  const optional = optionalPrograms.flatMap((name) => {
+  const wanted = dir === undefined ? optionalPrograms : [...optionalPrograms, ...upstreamKubeletPrograms];
+  const optional = wanted.flatMap((name) => {
     const file = findProgram(name, folders);
     return file === undefined ? [] : [[name, file] as const];
   });

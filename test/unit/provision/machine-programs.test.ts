@@ -18,7 +18,7 @@ function fill(folder: string, names: readonly string[]): string {
 void t.test('everything is found where the machine has it', async (t) => {
   const root = t.testdir();
   const sbin = fill(path.join(root, 'sbin'), programs.slice(0, 5));
-  const bin = fill(path.join(root, 'bin'), [...programs.slice(4), 'find', 'nice']);
+  const bin = fill(path.join(root, 'bin'), [...programs.slice(4), 'conntrack', 'find']);
   const cni = fill(path.join(root, 'cni'), plugins);
   const search = findMachinePrograms(undefined, [sbin, bin], ['/nonexistent', cni]);
   t.match(search, {
@@ -26,14 +26,15 @@ void t.test('everything is found where the machine has it', async (t) => {
     programs: { etcd: `${sbin}/etcd`, runc: `${sbin}/runc`, ctr: `${sbin}/ctr`, cniBinDir: cni },
   });
   if (search.kind !== 'found') return;
-  t.equal(search.programs.programs.find, `${bin}/find`, 'what is not necessary is linked when it is there');
-  t.notOk('du' in search.programs.programs);
+  const linked = search.programs.programs;
+  t.equal(linked.conntrack, `${bin}/conntrack`, 'what is not necessary is linked when it is there');
+  for (const name of ['find', 'mount']) t.notOk(name in linked, 'the kubelet starts no program');
   t.notOk('etcd' in search.programs.programs, 'the PATH holds what components start, not the components');
 });
 
 void t.test("a user's folder comes before the machine's", async (t) => {
   const root = t.testdir();
-  const bin = fill(path.join(root, 'bin'), programs);
+  const bin = fill(path.join(root, 'bin'), [...programs, 'du']);
   const own = fill(path.join(root, 'own'), ['etcd', 'runc']);
   const cni = fill(path.join(root, 'cni'), plugins);
   const ownCni = fill(path.join(own, 'cni'), plugins);
@@ -44,7 +45,8 @@ void t.test("a user's folder comes before the machine's", async (t) => {
       etcd: `${own}/etcd`,
       containerd: `${bin}/containerd`,
       cniBinDir: ownCni,
-      programs: { runc: `${own}/runc` },
+      // A kubelet of the user's own may start these.
+      programs: { runc: `${own}/runc`, mount: `${bin}/mount`, du: `${bin}/du` },
     },
   });
   rmSync(path.join(ownCni, 'portmap'));

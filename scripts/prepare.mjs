@@ -62,6 +62,7 @@ export function build() {
     rmSync(buildStamp, { force: true });
     step('Compiling Hamlet', [process.execPath, inRoot('node_modules/typescript/bin/tsc'), '-p', root]);
     removeStale(inRoot('dist'));
+    step('Bundling', [process.execPath, inRoot('scripts', 'bundle.mjs')]);
     // The stamp must not outlive, in a power cut, what it stands for.
     spawnSync('sync', ['--file-system', inRoot('dist')]);
     writeFileSync(`${buildStamp}.new`, wanted);
@@ -88,7 +89,7 @@ function hashSources() {
   const files = sourceFolders
     .filter((folder) => existsSync(inRoot(folder)))
     .flatMap((folder) => listFiles(folder));
-  for (const file of ['package-lock.json', 'tsconfig.json', ...files.sort()]) {
+  for (const file of ['package-lock.json', 'tsconfig.json', 'scripts/bundle.mjs', ...files.sort()]) {
     hash
       .update(`${file}\0`)
       .update(readFileSync(inRoot(file)))

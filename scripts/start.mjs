@@ -31,8 +31,8 @@ if (!buildOnly) {
   const exitCode = await runProvision(configArguments(args));
   if (exitCode !== 0 || prepareOnly) process.exit(exitCode);
   // From here on this process is the node: the same pid, signals and exit code.
-  process.argv = [process.argv[0], new URL('../dist/src/main.js', import.meta.url).pathname, ...args];
-  await import('../dist/src/main.js');
+  process.argv = [process.argv[0], new URL('../dist/bundle/main.js', import.meta.url).pathname, ...args];
+  await import('../dist/bundle/main.js');
 }
 
 /** The set-up needs the configuration too: components.dir and components.cacheDir are in it. */

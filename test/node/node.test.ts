@@ -257,7 +257,7 @@ function pod(name: string, command: readonly string[], labels: object = {}, spec
 }
 
 function dbgMain(): string {
-  return new URL('../../src/cli/main.js', import.meta.url).pathname;
+  return new URL('../../bundle/cli/main.js', import.meta.url).pathname;
 }
 
 /** The body of http://127.0.0.1:PORT/; rejects when nobody answers. */

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poll } from '../../../src/lib/time.js';
 
-const main = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-const dbg = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
+/** What people run: scripts/bundle.mjs has made it of dist/src. */
+const main = fileURLToPath(new URL('../../../bundle/main.js', import.meta.url));
+const dbg = fileURLToPath(new URL('../../../bundle/cli/main.js', import.meta.url));
 
 /** Long enough for the slowest start seen on a loaded machine with two cores, many times over. */
 const readyTimeoutMs = 120_000;
@@ -81,7 +82,9 @@ export class TestNode {
   static async create(settings: object = {}): Promise<TestNode> {
     const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-'));
     const free = await freePorts(portNames.length);
-    const ports = Object.fromEntries(portNames.map((name, index) => [name, free[index]])) as TestNode['ports'];
+    const ports = Object.fromEntries(
+      portNames.map((name, index) => [name, free[index]]),
+    ) as TestNode['ports'];
     return new TestNode(folder, ports, settings);
   }
 
@@ -97,7 +100,9 @@ export class TestNode {
   /** Starts Hamlet. Resolves at once; see `ready`. */
   start(): void {
     this.#output = '';
-    const child = spawn(process.execPath, [main, 'run', '--config', this.config], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [main, 'run', '--config', this.config], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => (this.#output += chunk));

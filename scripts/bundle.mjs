@@ -1,0 +1,64 @@
+// Puts each thread's modules into one file, dist/bundle/, after tsc: six threads that each look for a hundred files
+// take a third of a second of the node's start. What is bundled is what tsc made; dist/src/ runs as well without this.
+import path from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const from = path.join(root, 'dist', 'src');
+const to = path.join(root, 'dist', 'bundle');
+const workers = ['certs', 'kubelet', 'reconciler', 'logs', 'debug'];
+const entries = ['main.js', 'cli/main.js', ...workers.map((name) => `workers/${name}/main.js`)];
+
+/** They look for files beside their own, and are loaded late or seldom. */
+const external = [
+  'etcd3',
+  'etcd3/*',
+  'piscina',
+  '@peculiar/x509',
+  'reflect-metadata',
+  '@kubernetes/client-node',
+  'yaml',
+];
+
+/** A bundled module still finds its neighbours where tsc put it; only an entry's neighbours are bundles too. */
+const neighbours = (entry) => ({
+  name: 'neighbours',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/dist\/src\/.*\.js$/ }, async ({ path: file }) => {
+      const text = await readFile(file, 'utf8');
+      const relative = path.relative(from, file);
+      if (relative === entry || !text.includes('import.meta.url')) return { contents: text };
+      const place = path.relative(path.dirname(path.join(to, entry)), file);
+      return {
+        contents: text.replaceAll(
+          'import.meta.url',
+          `new URL(${JSON.stringify(place)}, import.meta.url).href`,
+        ),
+      };
+    });
+  },
+});
+
+await Promise.all(
+  entries.map((entry) =>
+    build({
+      entryPoints: [path.join(from, entry)],
+      outfile: path.join(to, entry),
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      external,
+      plugins: [neighbours(entry)],
+      // CommonJS packages in the bundle call require() for Node's own modules.
+      banner: {
+        js: "import { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);",
+      },
+      sourcemap: 'linked',
+      logLevel: 'warning',
+      legalComments: 'none',
+    }),
+  ),
+);

@@ -57,6 +57,42 @@ export async function callNode<Request, Response>(
   }
 }
 
+/** A method whose answer is a stream. */
+interface StreamMethod<Request, Response> extends UnaryMethod<Request, Response> {
+  readonly responseStream: true;
+}
+
+/**
+ * Makes one call of the debug API that is answered by a stream; it has no deadline. Leaving the loop ends the call, and
+ * the connection too. Throws what callNode() throws.
+ */
+export async function* streamNode<Request, Response>(
+  endpoint: string,
+  method: StreamMethod<Request, Response>,
+  request: Request,
+): AsyncGenerator<Response, void> {
+  const grpc = await import('@grpc/grpc-js');
+  const { Client, connectivityState, credentials, status } = grpc;
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  const { path, requestSerialize, responseDeserialize } = method;
+  const client = new Client(endpoint, credentials.createInsecure(), channelOptions);
+  let isConnected = false;
+  const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
+  try {
+    for await (const response of call) {
+      isConnected = true;
+      yield response as Response;
+    }
+  } catch (error) {
+    const failed = error as ServiceError;
+    const isReady = client.getChannel().getConnectivityState(false) === connectivityState.READY;
+    throw failure(failed, endpoint, status[failed.code], isConnected || isReady);
+  } finally {
+    call.cancel();
+    client.close();
+  }
+}
+
 /**
  * What to say of a call that failed. Without a connection the status is not the node's but made up on this side.
  * gRPC's own error is not kept as the cause: its text is the same, wrapped in words that help nobody here.

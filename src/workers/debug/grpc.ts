@@ -2,10 +2,12 @@ import {
   Server,
   ServerCredentials,
   type ServerUnaryCall,
+  type ServerWritableStream,
   logVerbosity,
   setLogVerbosity,
   status,
 } from '@grpc/grpc-js';
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
@@ -19,6 +21,7 @@ const maxMessageChars = 4_096;
 /** A method as src/gen/ has it; `never`, because here it may take any message. */
 interface MethodEntry {
   readonly path: string;
+  readonly responseStream: boolean;
   readonly requestDeserialize: (bytes: Buffer) => unknown;
   readonly responseSerialize: (message: never) => Buffer;
 }
@@ -30,12 +33,14 @@ export interface DebugCall extends CallOptions {
   readonly peer: Peer;
 }
 
-/** What a service's methods do, one function each. */
-export type UnaryHandlers<S extends ServiceTable> = {
+type Reply<M extends MethodEntry> = Parameters<M['responseSerialize']>[0];
+
+/** What a service's methods do, one function each. One that answers with a stream ends when the signal is aborted. */
+export type ServiceHandlers<S extends ServiceTable> = {
   readonly [K in keyof S]: (
     request: ReturnType<S[K]['requestDeserialize']>,
     call: DebugCall,
-  ) => Promise<Parameters<S[K]['responseSerialize']>[0]>;
+  ) => S[K]['responseStream'] extends true ? AsyncIterable<Reply<S[K]>> : Promise<Reply<S[K]>>;
 };
 
 /** Which role a method asks for. */
@@ -62,7 +67,8 @@ export interface DebugServer {
   close(patienceMs: number): Promise<void>;
 }
 
-type AnyHandler = (request: unknown, call: DebugCall) => Promise<unknown>;
+type UnaryHandler = (request: unknown, call: DebugCall) => Promise<unknown>;
+type StreamHandler = (request: unknown, call: DebugCall) => AsyncIterable<unknown>;
 
 /**
  * Serves `service` over gRPC on a Unix socket and on a loopback port. Who calls is known by the connection, which is
@@ -70,7 +76,7 @@ type AnyHandler = (request: unknown, call: DebugCall) => Promise<unknown>;
  */
 export async function listen<S extends ServiceTable>(
   service: S,
-  handlers: UnaryHandlers<S>,
+  handlers: ServiceHandlers<S>,
   options: ListenOptions<S>,
 ): Promise<DebugServer> {
   // grpc-js writes to stderr by itself what is thrown here, or is no concern of the node's.
@@ -91,13 +97,16 @@ export async function listen<S extends ServiceTable>(
     const role = options.roles[name];
     if (method === undefined || handler === undefined || role === undefined) continue;
     const admit = (peer: Peer): void => admitCall(peer, name, role, budget, refusals);
-    server.register(
-      method.path,
-      unary(method.path, handler as AnyHandler, { peers, admit, log: options.log }),
-      method.responseSerialize as (response: unknown) => Buffer,
-      method.requestDeserialize,
-      'unary',
-    );
+    const surroundings = { peers, admit, log: options.log };
+    const { path, requestDeserialize } = method;
+    const responseSerialize = method.responseSerialize as (response: unknown) => Buffer;
+    if (method.responseStream) {
+      const handle = streaming(path, handler as StreamHandler, surroundings);
+      server.register(path, handle, responseSerialize, requestDeserialize, 'serverStream');
+    } else {
+      const handle = unary(path, handler as UnaryHandler, surroundings);
+      server.register(path, handle, responseSerialize, requestDeserialize, 'unary');
+    }
   }
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const gate = new Gate(refusals);
@@ -148,7 +157,7 @@ class Peers {
   }
 
   /** Throws CANCELLED when the connection is gone. */
-  of(call: ServerUnaryCall<unknown, unknown>): Peer {
+  of(call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer'>): Peer {
     const peer = this.#peers.get(call.getPeer());
     if (peer === undefined) throw new HamletError('CANCELLED', 'the caller is gone');
     return peer;
@@ -164,7 +173,7 @@ interface Surroundings {
 }
 
 /** Calls the handler and turns what it throws into a status of the same code. */
-function unary(path: string, handler: AnyHandler, { peers, admit, log }: Surroundings) {
+function unary(path: string, handler: UnaryHandler, { peers, admit, log }: Surroundings) {
   const answer = async (call: ServerUnaryCall<unknown, unknown>, signal: AbortSignal): Promise<unknown> => {
     const peer = peers.of(call);
     admit(peer);
@@ -175,12 +184,34 @@ function unary(path: string, handler: AnyHandler, { peers, admit, log }: Surroun
     call.once('cancelled', () => cancelled.abort());
     answer(call, cancelled.signal).then(
       (response) => reply(null, response),
-      (error: unknown) => {
-        if (!isHamletError(error) && !cancelled.signal.aborted) log.error({ err: error }, `${path} failed`);
-        reply({ code: status[codeOf(error)], details: messageOf(error).slice(0, maxMessageChars) });
-      },
+      (error: unknown) => reply(statusOf(error, path, cancelled.signal, log)),
     );
   };
+}
+
+/** The same for a stream: it runs for as long as its caller wants, and waits for a caller that does not read. */
+function streaming(path: string, handler: StreamHandler, { peers, admit, log }: Surroundings) {
+  return (call: ServerWritableStream<unknown, unknown>): void => {
+    const cancelled = new AbortController();
+    const { signal } = cancelled;
+    call.once('cancelled', () => cancelled.abort());
+    const answer = async (): Promise<void> => {
+      const peer = peers.of(call);
+      admit(peer);
+      for await (const item of handler(call.request, { signal, peer })) {
+        if (signal.aborted) return;
+        if (!call.write(item)) await once(call, 'drain', { signal });
+      }
+      call.end();
+    };
+    answer().catch((error: unknown) => call.emit('error', statusOf(error, path, signal, log)));
+  };
+}
+
+/** The status that says what was thrown; what nobody has foreseen is logged in full. */
+function statusOf(error: unknown, path: string, signal: AbortSignal, log: DebugLog) {
+  if (!isHamletError(error) && !signal.aborted) log.error({ err: error }, `${path} failed`);
+  return { code: status[codeOf(error)], details: messageOf(error).slice(0, maxMessageChars) };
 }
 
 /** gRPC has a caller's deadline as a point in time; the mesh as the milliseconds that remain. */

@@ -6,7 +6,8 @@ import type { host } from '../../ipc/services/host.js';
 import type { LogLine, logs } from '../../ipc/services/logs.js';
 import { HamletError, isHamletError } from '../../lib/errors.js';
 import { callerBehind } from './caller.js';
-import type { MethodRoles, UnaryHandlers } from './grpc.js';
+import { streamLogs } from './logs.js';
+import type { MethodRoles, ServiceHandlers } from './grpc.js';
 
 /** Reading a ring takes milliseconds; a caller without a deadline of its own does not wait for ever. */
 const logsDeadlineMs = 30_000;
@@ -28,6 +29,7 @@ export interface Sources {
 export const debugRoles: MethodRoles<typeof nodeDebugService> = {
   getDebugKubeconfig: 'admin',
   getComponentLogs: 'read',
+  streamComponentLogs: 'read',
   getCondition: 'read',
   listConditions: 'read',
   listCertificates: 'read',
@@ -38,7 +40,7 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
  * NodeDebugService in terms of the mesh: each call is checked for what its message cannot express, and handed on.
  * Errors of the services pass through with code and message as they are.
  */
-export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugService> {
+export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebugService> {
   const { certs, logs, host } = sources;
   return {
     async getDebugKubeconfig({ id, groups, ttlSeconds }, { peer, ...options }) {
@@ -67,6 +69,14 @@ export function debugHandlers(sources: Sources): UnaryHandlers<typeof nodeDebugS
       const request = { component, lines: tailLines };
       const batches = logs.tail(request, { deadlineMs: logsDeadlineMs, ...options });
       return { lines: await reaching('hamlet.logs', dataOf(batches)) };
+    },
+
+    async *streamComponentLogs(request, { signal }) {
+      try {
+        yield* streamLogs(logs, request, signal === undefined ? {} : { signal });
+      } catch (error) {
+        throw explained('hamlet.logs', error);
+      }
     },
 
     async getCondition({ name }, options) {
@@ -120,10 +130,14 @@ async function dataOf(batches: AsyncIterable<{ readonly lines: readonly LogLine[
 async function reaching<T>(worker: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
-  } catch (cause) {
-    if (!isRetryable(cause)) throw cause;
-    throw new HamletError('UNAVAILABLE', `waiting for the worker ${worker}`, { cause });
+  } catch (error) {
+    throw explained(worker, error);
   }
+}
+
+function explained(worker: string, error: unknown): unknown {
+  if (!isRetryable(error)) return error;
+  return new HamletError('UNAVAILABLE', `waiting for the worker ${worker}`, { cause: error });
 }
 
 /** The words that start the node's kubectl; none while it has none, which is no reason to keep a kubeconfig back. */

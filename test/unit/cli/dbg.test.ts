@@ -5,6 +5,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import t from 'tap';
 import type { Condition } from '../../../src/gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../../../src/lib/errors.js';
+import { logNames } from '../../../src/lib/names.js';
 import { dbg, dbgFile, ended, environment, serveDebugApi, startDbg } from './fixture.js';
 
 // The program is started some sixty times; a busy machine takes a while for that.
@@ -49,7 +50,20 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [['logs', '--frob', 'etcd'], 'there is no option --frob\nSee: dbg help logs'],
     [['logs', '--help=x'], '--help takes no value\nSee: dbg help logs'],
     [['logs', 'etcd', '--tail'], '--tail needs a value: --tail N\nSee: dbg help logs'],
-    [['logs', 'a', 'b'], 'one component at a time, please; "b" is too much\nSee: dbg help logs'],
+    [['logs', 'a', ''], `say which component's log you want: ${logNames.join(', ')}\nSee: dbg help logs`],
+    [
+      ['logs', '--level', 'loud', 'etcd'],
+      '"loud" is none of the values of --level: trace, debug, info, warn, error, fatal\nSee: dbg help logs',
+    ],
+    [
+      ['logs', '--since', 'tea', 'etcd'],
+      '--since takes a time as 2024-01-31T12:00:00Z or 5m, not "tea"\nSee: dbg help logs',
+    ],
+    [['logs', '--run', '0', 'etcd'], '--run takes a whole number from 1 on, not "0"\nSee: dbg help logs'],
+    [
+      ['logs', '--run', '1', '--previous', 'etcd'],
+      'either --run or --previous, not both\nSee: dbg help logs',
+    ],
     [['condition', 'a', 'b'], 'one condition at a time, or none for a table of all\nSee: dbg help condition'],
     [
       ['condition', '-o', 'yaml'],

@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { nodeDebugService } from '../../../src/gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../../../src/lib/errors.js';
-import { type UnaryHandlers, listen } from '../../../src/workers/debug/grpc.js';
+import { type ServiceHandlers, listen } from '../../../src/workers/debug/grpc.js';
 import { debugRoles } from '../../../src/workers/debug/handlers.js';
 
 export const dbgFile = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
-type DebugHandlers = UnaryHandlers<typeof nodeDebugService>;
+type DebugHandlers = ServiceHandlers<typeof nodeDebugService>;
 
 /** Serves the debug API by gRPC with the handlers given, on a free port. Gives its endpoint. */
 export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): Promise<string> {
@@ -21,6 +21,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
     {
       getDebugKubeconfig: missing,
       getComponentLogs: missing,
+      streamComponentLogs: () => ({ [Symbol.asyncIterator]: () => ({ next: missing }) }),
       getCondition: missing,
       listConditions: missing,
       listCertificates: missing,

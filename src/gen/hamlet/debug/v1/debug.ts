@@ -155,6 +155,337 @@ export function decodeGetComponentLogsResponse(bytes: Uint8Array): GetComponentL
   return message;
 }
 
+export interface StreamComponentLogsRequest {
+  /**
+   * Dotted names of logs. A name that only others begin with ("kube") stands for all below it, and so does one that
+   * ends in ".*" ("hamlet.*"). Below means behind a dot: "kube" has nothing to do with "kubelet".
+   */
+  readonly components: readonly string[];
+  /** Whether to go on with what is written from now on. */
+  readonly follow: boolean;
+  /** Begin with the last so many of the lines wanted; 0 means all that is held, -1 none of it. */
+  readonly tailLines: number;
+  /** Begin here in these logs, whatever tail_lines says. */
+  readonly positions: readonly LogPosition[];
+  /** End before these lines. */
+  readonly ends: readonly LogPosition[];
+  /** Only what arrived from this time on, in milliseconds since the Unix epoch; 0 for no such limit. */
+  readonly sinceMs: number;
+  /** Only what arrived up to and with this time; the stream ends with it. */
+  readonly untilMs: number;
+  /**
+   * `trace`, `debug`, `info`, `warn`, `error` or `fatal`: only what is at least so severe. Lines that do not say count
+   * as `info`. Empty for all.
+   */
+  readonly minSeverity: string;
+  /** Only lines that contain this. */
+  readonly text: string;
+  /** Only lines that this regular expression matches, JavaScript's without lookaround and backreferences. */
+  readonly pattern: string;
+  /** Only lines of this run of a component, from 1; 0 for all. */
+  readonly run: number;
+  /** Only lines of the run before the latest one. */
+  readonly previous: boolean;
+  /** Also the records of other logs that tell about the components: changes of their state, and what Hamlet did to them. */
+  readonly events: boolean;
+}
+
+export function encodeStreamComponentLogsRequest(message: StreamComponentLogsRequest): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.components) writer.string(1, item);
+  if (message.follow) writer.bool(2, message.follow);
+  if (message.tailLines !== 0) writer.int64(3, message.tailLines);
+  for (const item of message.positions) writer.bytes(4, encodeLogPosition(item));
+  for (const item of message.ends) writer.bytes(5, encodeLogPosition(item));
+  if (message.sinceMs !== 0) writer.int64(6, message.sinceMs);
+  if (message.untilMs !== 0) writer.int64(7, message.untilMs);
+  if (message.minSeverity !== '') writer.string(8, message.minSeverity);
+  if (message.text !== '') writer.string(9, message.text);
+  if (message.pattern !== '') writer.string(10, message.pattern);
+  if (message.run !== 0) writer.int64(11, message.run);
+  if (message.previous) writer.bool(12, message.previous);
+  if (message.events) writer.bool(13, message.events);
+  return writer.finish();
+}
+
+export function decodeStreamComponentLogsRequest(bytes: Uint8Array): StreamComponentLogsRequest {
+  const message: { components: string[]; follow: boolean; tailLines: number; positions: LogPosition[]; ends: LogPosition[]; sinceMs: number; untilMs: number; minSeverity: string; text: string; pattern: string; run: number; previous: boolean; events: boolean } = {
+    components: [],
+    follow: false,
+    tailLines: 0,
+    positions: [],
+    ends: [],
+    sinceMs: 0,
+    untilMs: 0,
+    minSeverity: '',
+    text: '',
+    pattern: '',
+    run: 0,
+    previous: false,
+    events: false,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.components.push(reader.string());
+        break;
+      case 16: // field 2
+        message.follow = reader.bool();
+        break;
+      case 24: // field 3
+        message.tailLines = reader.int32();
+        break;
+      case 34: // field 4
+        message.positions.push(decodeLogPosition(reader.bytes()));
+        break;
+      case 42: // field 5
+        message.ends.push(decodeLogPosition(reader.bytes()));
+        break;
+      case 48: // field 6
+        message.sinceMs = reader.int64();
+        break;
+      case 56: // field 7
+        message.untilMs = reader.int64();
+        break;
+      case 66: // field 8
+        message.minSeverity = reader.string();
+        break;
+      case 74: // field 9
+        message.text = reader.string();
+        break;
+      case 82: // field 10
+        message.pattern = reader.string();
+        break;
+      case 88: // field 11
+        message.run = reader.uint32();
+        break;
+      case 96: // field 12
+        message.previous = reader.bool();
+        break;
+      case 104: // field 13
+        message.events = reader.bool();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** LogPosition is a place in one log. */
+export interface LogPosition {
+  /** The log's dotted name. */
+  readonly component: string;
+  /** The sequence number of the line that is wanted next. */
+  readonly next: number;
+}
+
+export function encodeLogPosition(message: LogPosition): Buffer {
+  const writer = new ProtoWriter();
+  if (message.component !== '') writer.string(1, message.component);
+  if (message.next !== 0) writer.int64(2, message.next);
+  return writer.finish();
+}
+
+export function decodeLogPosition(bytes: Uint8Array): LogPosition {
+  const message: { component: string; next: number } = {
+    component: '',
+    next: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.component = reader.string();
+        break;
+      case 16: // field 2
+        message.next = reader.uint64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface StreamComponentLogsResponse {
+  /** Lines and gaps, in the order of arrival. */
+  readonly records: readonly LogRecord[];
+  /** Positions that the records do not tell. */
+  readonly positions: readonly LogPosition[];
+}
+
+export function encodeStreamComponentLogsResponse(message: StreamComponentLogsResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.records) writer.bytes(1, encodeLogRecord(item));
+  for (const item of message.positions) writer.bytes(2, encodeLogPosition(item));
+  return writer.finish();
+}
+
+export function decodeStreamComponentLogsResponse(bytes: Uint8Array): StreamComponentLogsResponse {
+  const message: { records: LogRecord[]; positions: LogPosition[] } = {
+    records: [],
+    positions: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.records.push(decodeLogRecord(reader.bytes()));
+        break;
+      case 18: // field 2
+        message.positions.push(decodeLogPosition(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** LogRecord is one line, or a gap. */
+export interface LogRecord {
+  /** The log's dotted name. */
+  readonly component: string;
+  /** Counts up by one for each line of the log, and never repeats on a node. For a gap: the first line that is missing. */
+  readonly sequence: number;
+  /** When it arrived, in milliseconds since the Unix epoch. */
+  readonly atMs: number;
+  /** The component's start that wrote it, from 1; of Hamlet's own logs, Hamlet's. */
+  readonly run: number;
+  /** `stdout` or `stderr`. */
+  readonly source: string;
+  /** The line as it was written, without its newline. One longer than 16,384 bytes is cut and ends in "...". */
+  readonly data: Uint8Array;
+  /** How long it was before it was cut. */
+  readonly trueBytes: number;
+  /** `trace` to `fatal`; empty where the line does not say. */
+  readonly severity: string;
+  /** When it was written, by its own account; 0 where it does not say. */
+  readonly writtenAtMs: number;
+  /** The place in the source that wrote it, such as `reflector.go:178`; empty where the line does not say. */
+  readonly place: string;
+  /** The component or object whose change of state, or treatment by Hamlet, it tells; empty for other lines. */
+  readonly subject: string;
+  /** Set when this is not a line but what is missing. */
+  readonly gap: LogGap | undefined;
+}
+
+export function encodeLogRecord(message: LogRecord): Buffer {
+  const writer = new ProtoWriter();
+  if (message.component !== '') writer.string(1, message.component);
+  if (message.sequence !== 0) writer.int64(2, message.sequence);
+  if (message.atMs !== 0) writer.int64(3, message.atMs);
+  if (message.run !== 0) writer.int64(4, message.run);
+  if (message.source !== '') writer.string(5, message.source);
+  if (message.data.length > 0) writer.bytes(6, message.data);
+  if (message.trueBytes !== 0) writer.int64(7, message.trueBytes);
+  if (message.severity !== '') writer.string(8, message.severity);
+  if (message.writtenAtMs !== 0) writer.int64(9, message.writtenAtMs);
+  if (message.place !== '') writer.string(10, message.place);
+  if (message.subject !== '') writer.string(11, message.subject);
+  if (message.gap !== undefined) writer.bytes(12, encodeLogGap(message.gap));
+  return writer.finish();
+}
+
+export function decodeLogRecord(bytes: Uint8Array): LogRecord {
+  const message: { component: string; sequence: number; atMs: number; run: number; source: string; data: Uint8Array; trueBytes: number; severity: string; writtenAtMs: number; place: string; subject: string; gap: LogGap | undefined } = {
+    component: '',
+    sequence: 0,
+    atMs: 0,
+    run: 0,
+    source: '',
+    data: new Uint8Array(),
+    trueBytes: 0,
+    severity: '',
+    writtenAtMs: 0,
+    place: '',
+    subject: '',
+    gap: undefined,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.component = reader.string();
+        break;
+      case 16: // field 2
+        message.sequence = reader.uint64();
+        break;
+      case 24: // field 3
+        message.atMs = reader.int64();
+        break;
+      case 32: // field 4
+        message.run = reader.uint32();
+        break;
+      case 42: // field 5
+        message.source = reader.string();
+        break;
+      case 50: // field 6
+        message.data = reader.bytes();
+        break;
+      case 56: // field 7
+        message.trueBytes = reader.uint32();
+        break;
+      case 66: // field 8
+        message.severity = reader.string();
+        break;
+      case 72: // field 9
+        message.writtenAtMs = reader.int64();
+        break;
+      case 82: // field 10
+        message.place = reader.string();
+        break;
+      case 90: // field 11
+        message.subject = reader.string();
+        break;
+      case 98: // field 12
+        message.gap = decodeLogGap(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** LogGap is lines that were overwritten before they could be read. */
+export interface LogGap {
+  /** The first line that is not missing any more. */
+  readonly next: number;
+  /** How many are missing; -1 when Hamlet was started again in between, for then nobody knows. */
+  readonly lines: number;
+}
+
+export function encodeLogGap(message: LogGap): Buffer {
+  const writer = new ProtoWriter();
+  if (message.next !== 0) writer.int64(1, message.next);
+  if (message.lines !== 0) writer.int64(2, message.lines);
+  return writer.finish();
+}
+
+export function decodeLogGap(bytes: Uint8Array): LogGap {
+  const message: { next: number; lines: number } = {
+    next: 0,
+    lines: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 8: // field 1
+        message.next = reader.uint64();
+        break;
+      case 16: // field 2
+        message.lines = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 export interface GetConditionRequest {
   /** The condition's name: `NodeReady` and its like, or the dotted name of a component. */
   readonly name: string;
@@ -621,6 +952,26 @@ export const nodeDebugService = {
     requestDeserialize: decodeGetComponentLogsRequest,
     responseSerialize: encodeGetComponentLogsResponse,
     responseDeserialize: decodeGetComponentLogsResponse,
+  },
+  /**
+   * StreamComponentLogs gives lines of any components in the order of their arrival: what is held, then what comes.
+   *
+   * Nothing is twice or missing between the two. What was overwritten before this stream got to it is a record of its
+   * own, a gap. After a lost connection, also one to a node that was started again, a client goes on without loss from
+   * the positions that it has been told: the first response has one for each log, a record moves its own log's on, and
+   * a later response has those that have moved on by more, because their lines were not wanted.
+   *
+   * INVALID_ARGUMENT for a filter that makes no sense; NOT_FOUND, with the names that exist, for a component that has
+   * no log; UNAVAILABLE when a part of the node is started again: go on from the positions.
+   */
+  streamComponentLogs: {
+    path: '/hamlet.debug.v1.NodeDebugService/StreamComponentLogs',
+    requestStream: false,
+    responseStream: true,
+    requestSerialize: encodeStreamComponentLogsRequest,
+    requestDeserialize: decodeStreamComponentLogsRequest,
+    responseSerialize: encodeStreamComponentLogsResponse,
+    responseDeserialize: decodeStreamComponentLogsResponse,
   },
   /**
    * GetCondition tells whether one thing about the node is as it should be.

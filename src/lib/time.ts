@@ -11,6 +11,21 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** Waits for a promise, but no longer than the signal lets it. Throws the signal's reason then; what is under way goes on. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
 /** A limit on a wait; disposed of when the wait is over. */
 export interface Deadline extends Disposable {
   /** Aborted with DEADLINE_EXCEEDED when the time is over, or together with the signal that was given. */

@@ -1,10 +1,10 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
-import { watch } from 'node:fs/promises';
+import { mkdirSync, readdirSync, statSync, watch } from 'node:fs';
 import path from 'node:path';
 import type { Logger } from 'pino';
-import { errnoOf, messageOf } from '../../lib/errors.js';
-import type { Context } from './component.js';
+import { messageOf } from '../../lib/errors.js';
+import { abortable } from '../../lib/time.js';
 import { containerdSocket } from '../../platform/paths.js';
+import type { Context } from './component.js';
 
 /** What an image archive is called. */
 const archiveName = /\.(tar|tar\.gz|tgz)$/;
@@ -26,9 +26,12 @@ export class ImageImporter {
   readonly #context: Context;
   readonly #run: RunCommand;
   readonly #log: Logger;
-  /** What has been imported, by its path, size and time of change. */
+  /** What has been imported, and what could not be, by identity(). */
   readonly #done = new Set<string>();
+  readonly #failed = new Set<string>();
   #first: Promise<void> | undefined;
+  /** Archives are imported one after the other: containerd has other things to do as well. */
+  #last = Promise.resolve();
 
   constructor(context: Context, run: RunCommand, log: Logger) {
     this.#context = context;
@@ -36,47 +39,65 @@ export class ImageImporter {
     this.#log = log;
   }
 
-  /** Starts with the first import, once containerd answers, and goes on watching until the signal is aborted. */
+  /**
+   * To be called whenever containerd has come up. The first time it begins to watch the folder until the signal is
+   * aborted; later it tries again what may have failed because containerd went away.
+   */
   start(signal: AbortSignal): void {
-    if (this.#first !== undefined) return;
-    mkdirSync(this.#context.config.imagesDir, { recursive: true });
-    this.#first = this.#importNew(signal);
-    void this.#watch(signal, this.#first).catch((error: unknown) => {
-      if (!signal.aborted) this.#log.error({ err: error }, 'image archives are not watched any more');
-    });
+    this.#failed.clear();
+    // Watched before it is read, so that no archive comes in between.
+    if (this.#first === undefined) this.#watch(signal);
+    const pass = this.#importNew(signal);
+    this.#first ??= pass;
   }
 
   /** Resolves when everything that lay in the folder at the start has been tried. */
   async imported(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await this.#first;
+    await abortable(this.#first ?? Promise.resolve(), signal);
   }
 
-  async #watch(signal: AbortSignal, first: Promise<void>): Promise<void> {
-    let last = first;
+  #watch(signal: AbortSignal): void {
+    const { imagesDir } = this.#context.config;
     let settled: NodeJS.Timeout | undefined;
+    const notWatched = (error: unknown): void => {
+      if (signal.aborted) return;
+      this.#log.error(
+        { err: error },
+        `${imagesDir} is not watched: what is added to it waits for the next start`,
+      );
+    };
     try {
-      for await (const _ of watch(this.#context.config.imagesDir, { signal })) {
+      mkdirSync(imagesDir, { recursive: true });
+      const watcher = watch(imagesDir, { signal }, () => {
         // A file that is still being written gives another notice, and waits for that one to settle.
         clearTimeout(settled);
-        settled = setTimeout(() => {
-          last = last.then(() => this.#importNew(signal));
-        }, settleMs);
-      }
-    } finally {
-      clearTimeout(settled);
+        settled = setTimeout(() => void this.#importNew(signal), settleMs);
+      });
+      watcher.on('error', notWatched);
+      watcher.once('close', () => clearTimeout(settled));
+    } catch (error) {
+      notWatched(error);
     }
   }
 
-  async #importNew(signal: AbortSignal): Promise<void> {
+  /** Goes through the folder, after whatever is under way. Never rejected. */
+  #importNew(signal: AbortSignal): Promise<void> {
+    this.#last = this.#last.then(() => this.#pass(signal));
+    return this.#last;
+  }
+
+  async #pass(signal: AbortSignal): Promise<void> {
     for (const file of [this.#context.components.pauseImage.archive, ...this.#archives()]) {
       const key = identity(file);
-      if (key === undefined || this.#done.has(key)) continue;
-      this.#done.add(key);
+      if (key === undefined || this.#done.has(key) || this.#failed.has(key)) continue;
       try {
         await this.#import(file, signal);
+        this.#done.add(key);
       } catch (error) {
         if (signal.aborted) return;
+        this.#failed.add(key);
+        // One that has changed meanwhile gets another pass; it was not all there yet.
+        if (identity(file) !== key) continue;
         this.#log.error({ file, reason: messageOf(error) }, `${file} was not imported`);
       }
     }
@@ -84,8 +105,13 @@ export class ImageImporter {
 
   #archives(): string[] {
     const { imagesDir } = this.#context.config;
-    const names = readdirSync(imagesDir).filter((name) => archiveName.test(name) && !name.startsWith('.'));
-    return names.sort().map((name) => path.join(imagesDir, name));
+    try {
+      const names = readdirSync(imagesDir).filter((name) => archiveName.test(name) && !name.startsWith('.'));
+      return names.sort().map((name) => path.join(imagesDir, name));
+    } catch (error) {
+      this.#log.error({ err: error }, `the image archives in ${imagesDir} cannot be listed`);
+      return [];
+    }
   }
 
   async #import(file: string, signal: AbortSignal): Promise<void> {
@@ -100,13 +126,12 @@ export class ImageImporter {
   }
 }
 
-/** Names one state of a file; undefined when it is gone again. */
+/** Names one state of a file; undefined when it is gone again, or cannot be looked at. */
 function identity(file: string): string | undefined {
   try {
-    const { size, mtimeMs, ino } = statSync(file);
+    const { ino, size, mtimeMs } = statSync(file);
     return `${file}:${ino}:${size}:${mtimeMs}`;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
+  } catch {
+    return undefined;
   }
 }

@@ -13,13 +13,16 @@ import { masterCredentials } from './master.js';
 import { followRenewals } from './renewals.js';
 import { Supervisor } from './supervisor.js';
 
+/** An archive may hold gigabytes, and the disk may be slow. */
+const importTimeoutMs = 600_000;
+
 await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   const hostClient = client(connection, host);
   const certsClient = client(connection, certs);
   const context: Context = { ...data, features: features(data.components.kubernetesVersion) };
   const images = new ImageImporter(
     context,
-    (argv, signal) => hostClient.run({ argv: [...argv], env: {} }, { signal }),
+    (argv, signal) => hostClient.run({ argv: [...argv], env: {} }, { signal, deadlineMs: importTimeoutMs }),
     log,
   );
   const credentials = masterCredentials(certsClient, signal);

@@ -1,46 +1,60 @@
+import { ProtoReader } from '../../lib/protobuf.js';
+
+/** A field with a length, as the tag on the wire has it. */
+const delimited = (field: number): number => field * 8 + 2;
+const varint = (field: number): number => field * 8;
+
+interface Condition {
+  readonly type: string;
+  readonly holds: boolean;
+  readonly why: string;
+}
+
 /**
- * Reads the little of CRI's StatusResponse that a probe needs, from protobuf's wire format
- * (https://protobuf.dev/programming-guides/encoding/): field 1 of the response is the status, whose field 1 is a
- * repeated condition of type (1), status (2), reason (3) and message (4).
- * Gives back why the condition does not hold, or undefined when it does.
+ * Reads the little of CRI's StatusResponse that a probe needs
+ * (https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto): field 1 is the status, whose
+ * field 1 is a repeated condition. Gives back why the condition does not hold, or undefined when it does.
+ * Throws INVALID_ARGUMENT for what is no such message.
  */
-export function notReady(response: Buffer, conditionType: string): string | undefined {
-  for (const status of fields(response, 1)) {
-    if (!Buffer.isBuffer(status)) continue;
-    for (const condition of fields(status, 1)) {
-      if (!Buffer.isBuffer(condition) || text(condition, 1) !== conditionType) continue;
-      // A field that is false is not on the wire.
-      if ([...fields(condition, 2)].includes(1)) return undefined;
-      return `${conditionType} is false: ${text(condition, 3)} ${text(condition, 4)}`.trim();
-    }
-  }
-  return `the runtime's status has no ${conditionType}`;
+export function notReady(response: Uint8Array, conditionType: string): string | undefined {
+  const conditions = messages(response).flatMap((status) => messages(status).map(readCondition));
+  const condition = conditions.find(({ type }) => type === conditionType);
+  if (condition === undefined) return `the runtime's status has no ${conditionType}`;
+  return condition.holds ? undefined : `${conditionType} is false: ${condition.why}`.replace(/: $/, '');
 }
 
-function text(message: Buffer, field: number): string {
-  const [value] = fields(message, field);
-  return Buffer.isBuffer(value) ? value.toString('utf8') : '';
+/** Everything in field 1 of a message. */
+function messages(bytes: Uint8Array): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    if (reader.tag === delimited(1)) found.push(reader.bytes());
+    else reader.skip();
+  }
+  return found;
 }
 
-/** The values of one field: numbers for varints, bytes for what has a length. Ends at anything it cannot read. */
-function* fields(message: Buffer, wanted: number): Generator<number | Buffer, void, undefined> {
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let shift = 0; at < message.length; shift += 7) {
-      const byte = message[at++] ?? 0;
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) break;
+function readCondition(bytes: Uint8Array): Condition {
+  // What is false or empty is not on the wire.
+  let [type, holds, reason, message] = ['', false, '', ''];
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case delimited(1):
+        type = reader.string();
+        break;
+      case varint(2):
+        holds = reader.bool();
+        break;
+      case delimited(3):
+        reason = reader.string();
+        break;
+      case delimited(4):
+        message = reader.string();
+        break;
+      default:
+        reader.skip();
     }
-    return value;
-  };
-  while (at < message.length) {
-    const tag = varint();
-    const type = tag & 7;
-    if (type !== 0 && type !== 2) return;
-    const number = varint();
-    const value = type === 0 ? number : message.subarray(at, at + number);
-    if (type === 2) at += number;
-    if (tag >> 3 === wanted) yield value;
   }
+  return { type, holds, why: `${reason} ${message}`.trim() };
 }

@@ -53,14 +53,17 @@ export function probeHttp(probe: HttpProbe, signal: AbortSignal): Promise<string
       probe.tls === undefined
         ? http.request(options)
         : https.request({ ...options, ...tlsOptions(probe.tls) });
-    request.once('error', (cause) => reject(unavailable('no answer', cause)));
+    // A probe that runs out of time says so, not that it was aborted.
+    const fail = (message: string, cause: unknown) =>
+      reject(unavailable(message, signal.aborted ? signal.reason : cause));
+    request.on('error', (cause) => fail('no answer', cause));
     request.once('response', (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
         if (body.length < maxAnswerBytes) body += chunk;
       });
-      response.once('error', (cause) => reject(unavailable('the answer broke off', cause)));
+      response.on('error', (cause) => fail('the answer broke off', cause));
       response.once('end', () => {
         if (response.statusCode === 200) resolve(body);
         else reject(unavailable(`${path} answers ${response.statusCode ?? 0}: ${summary(body)}`));
@@ -76,18 +79,27 @@ export function probeHttp(probe: HttpProbe, signal: AbortSignal): Promise<string
  * (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md has the format).
  * Throws UNAVAILABLE when there is no good answer.
  */
-export function probeGrpc(socketPath: string, method: string, signal: AbortSignal): Promise<Buffer> {
+export async function probeGrpc(socketPath: string, method: string, signal: AbortSignal): Promise<Buffer> {
+  // grpc-go refuses an :authority that is not a host, and a socket's path is none.
+  const session = http2.connect('http://localhost', { createConnection: () => net.connect(socketPath) });
+  try {
+    return await callGrpc(session, method, signal);
+  } finally {
+    session.destroy();
+  }
+}
+
+function callGrpc(session: http2.ClientHttp2Session, method: string, signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // grpc-go refuses an :authority that is not a host, and a socket's path is none.
-    const session = http2.connect('http://localhost', { createConnection: () => net.connect(socketPath) });
-    const fail = (message: string, cause?: unknown) => {
-      session.destroy();
-      reject(unavailable(message, cause));
-    };
-    const onAbort = () => fail('no answer in time', signal.reason);
+    const fail = (message: string, cause?: unknown) => reject(unavailable(message, cause));
+    const onAbort = () => fail('no answer', signal.reason);
+    if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
-    session.once('close', () => signal.removeEventListener('abort', onAbort));
-    session.once('error', (cause) => fail('no answer', cause));
+    session.on('error', (cause) => fail('no answer', cause));
+    session.once('close', () => {
+      signal.removeEventListener('abort', onAbort);
+      fail('the connection was closed');
+    });
     const stream = session.request({
       ':method': 'POST',
       ':path': method,
@@ -103,13 +115,11 @@ export function probeGrpc(socketPath: string, method: string, signal: AbortSigna
     };
     stream.once('response', take);
     stream.once('trailers', take);
-    stream.once('error', (cause) => fail('no answer', cause));
+    stream.on('error', (cause) => fail('no answer', cause));
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     stream.once('end', () => {
-      if (status !== '0')
-        return fail(`${method} answers status ${status ?? 'none'}: ${decodeURIComponent(message)}`);
-      session.close();
-      resolve(Buffer.concat(chunks).subarray(grpcPrefixBytes));
+      if (status === '0') return resolve(Buffer.concat(chunks).subarray(grpcPrefixBytes));
+      fail(`${method} answers status ${status ?? 'none'}: ${percentDecoded(message)}`);
     });
     // Not compressed, length 0: an empty message.
     stream.end(Buffer.alloc(grpcPrefixBytes));
@@ -125,6 +135,15 @@ function tlsOptions(tls: TlsCredentials): https.RequestOptions {
     cert: Buffer.from(tls.cert),
     key: Buffer.from(tls.key),
   };
+}
+
+/** What cannot be decoded is shown as it is: a server's mistake must not end this thread. */
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function unavailable(message: string, cause?: unknown): HamletError {

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import t from 'tap';
-import { deadline, formatDuration, poll, sleep } from '../../../src/lib/time.js';
+import { abortable, deadline, formatDuration, poll, sleep } from '../../../src/lib/time.js';
 
 const never = new AbortController().signal;
 
@@ -116,4 +116,19 @@ void t.test('durations read well, also where one unit ends and the next begins',
     [119_600, '2 min 0 s'],
   ];
   for (const [ms, text] of words) t.equal(formatDuration(ms), text);
+});
+
+void t.test('a wait for a promise ends with it, or with the signal', async (t) => {
+  const stop = new AbortController();
+  t.equal(await abortable(Promise.resolve('done'), stop.signal), 'done');
+  await t.rejects(abortable(Promise.reject(new Error('failed')), stop.signal), { message: 'failed' });
+  t.equal(getEventListeners(stop.signal, 'abort').length, 0);
+  const waiting = abortable(new Promise(() => undefined), stop.signal);
+  stop.abort(new Error('enough'));
+  await t.rejects(waiting, { message: 'enough' });
+  await t.rejects(
+    abortable(Promise.resolve('done'), stop.signal),
+    { message: 'enough' },
+    'also when it was before',
+  );
 });

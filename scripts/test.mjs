@@ -13,6 +13,11 @@ const suites = {
   mesh: ['--jobs=1', '--timeout=180'],
   node: ['--jobs=1', '--timeout=900'],
   kubernetes: ['--jobs=1', '--timeout=900'],
+  pki: ['--jobs=1', '--timeout=1800'],
+};
+/** A suite that has files of the others in it runs only when it is asked for. */
+const gathered = {
+  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*'],
 };
 
 const asked = process.argv.slice(2);
@@ -21,7 +26,7 @@ if (unknown !== undefined) {
   console.error(`there is no test suite "${unknown}"; there are ${Object.keys(suites).join(', ')}`);
   process.exit(2);
 }
-const names = asked.length > 0 ? asked : Object.keys(suites);
+const names = asked.length > 0 ? asked : Object.keys(suites).filter((name) => !Object.hasOwn(gathered, name));
 
 /** @param {string[]} words */
 function run(...words) {
@@ -43,7 +48,8 @@ function check(title, ...words) {
 }
 
 // Only these suites need root and the components.
-const level = names.includes('node') || names.includes('kubernetes') ? '--prepare-only' : '--build-only';
+const withComponents = ['node', 'kubernetes', 'pki'];
+const level = names.some((name) => withComponents.includes(name)) ? '--prepare-only' : '--build-only';
 check('set-up and build', process.execPath, 'scripts/start.mjs', level);
 if (asked.length === 0) {
   check('lint', 'node_modules/.bin/eslint', '.');
@@ -54,11 +60,12 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 let ok = true;
 const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-test-'));
 for (const name of names) {
-  if (!existsSync(path.join(root, 'dist/test', name))) continue;
+  const patterns = gathered[name] ?? [`${name}/**/*`];
+  if (gathered[name] === undefined && !existsSync(path.join(root, 'dist/test', name))) continue;
   console.log(`\n== ${name} tests`);
   const file = path.join(folder, `${name}.tap`);
   const tap = ['node_modules/.bin/tap', '--disable-coverage', '--reporter=terse', `--output-file=${file}`];
-  ok = run(...tap, ...suites[name], `dist/test/${name}/**/*.test.js`) && ok;
+  ok = run(...tap, ...suites[name], ...patterns.map((pattern) => `dist/test/${pattern}.test.js`)) && ok;
   // tap's last words: "# { total: 12, pass: 11, fail: 1 }"
   const summary = readFileSync(file, 'utf8').match(/^# \{ total: .*\}$/m)?.[0] ?? '';
   const count = (word) => Number(summary.match(new RegExp(`\\b${word}: (\\d+)`))?.[1] ?? 0);

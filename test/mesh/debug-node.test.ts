@@ -88,9 +88,9 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   await second.ready;
   t.same(await dbg(node.port, 'logs', '-n1', 'etcd'), ['line 5010\n', '', 0], 'what was logged outlives it');
 
-  t.match(await dbg(node.port, 'condition', 'etcd'), [/^etcd is unknown, for \d+s: NotReported: /, '', 1]);
+  t.match(await dbg(node.port, 'condition', 'etcd'), [/^etcd is unknown, for [\dm]+s: NotReported: /, '', 1]);
   board.set({ name: 'etcd', status: 'true', reason: '', message: '' }, Date.now());
-  t.match(await dbg(node.port, 'condition', 'etcd'), [/^etcd is true, for \d+s\n$/, '', 0]);
+  t.match(await dbg(node.port, 'condition', 'etcd'), [/^etcd is true, for [\dm]+s\n$/, '', 0]);
   t.match(await dbg(node.port, 'condition', 'nosuch'), ['', 'there are NodeReady, etcd\n', 1]);
   t.match(await dbg(node.port, 'condition'), [/^NAME .*\nNodeReady +unknown .*\netcd +true .*\n$/, '', 0]);
 });

@@ -41,7 +41,7 @@ async function measure(job: Job): Promise<void> {
 
 process.on('message', (job: Job | 'stop') => {
   if (job !== 'stop') return void measure(job);
-  void rig.stop().then(() => process.exit(0));
+  void rig.stop().then(() => process.kill(process.pid, 'SIGKILL'));
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.('ready');

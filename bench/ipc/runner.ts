@@ -2,46 +2,70 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Job, Measured } from './contender.js';
 
+/** A rig that has not answered after this time hangs. */
+const ANSWER_MS = 60_000;
+/** So often a job is given to a contender that hangs or dies over it, each time to a fresh process. */
+const ATTEMPTS = 3;
+
 /** A contender in a process of its own; between its jobs it sleeps, and costs the others nothing. */
 export class RigProcess {
   readonly name: string;
-  readonly #child: ChildProcess;
+  #child: ChildProcess;
 
-  private constructor(name: string, child: ChildProcess) {
+  private constructor(name: string) {
     this.name = name;
-    this.#child = child;
+    this.#child = launch(name);
   }
 
   static async start(name: string): Promise<RigProcess> {
-    const child = fork(new URL('./rig.js', import.meta.url), [name], { serialization: 'advanced' });
-    const rig = new RigProcess(name, child);
+    const rig = new RigProcess(name);
     await rig.#answer();
     return rig;
   }
 
+  /** Throws if the contender could not do it. */
   async measure(job: Job): Promise<Measured> {
-    this.#child.send(job);
-    return (await this.#answer()) as Measured;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        this.#child.send(job);
+        return (await this.#answer()) as Measured;
+      } catch (error) {
+        this.#child.kill('SIGKILL');
+        if (attempt === ATTEMPTS) throw error;
+        this.#child = launch(this.name);
+        await this.#answer();
+      }
+    }
   }
 
   async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, 'exit');
     this.#child.send('stop');
     await exit;
   }
 
   async #answer(): Promise<unknown> {
-    const left = new AbortController();
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(new Error(`${this.name} does not answer`)), ANSWER_MS);
+    const options = { signal: over.signal };
     try {
-      const [message] = (await Promise.race([
-        once(this.#child, 'message', { signal: left.signal }),
-        once(this.#child, 'exit', { signal: left.signal }).then(([code]) => {
+      return await Promise.race([
+        once(this.#child, 'message', options).then(([message]: unknown[]) => message),
+        once(this.#child, 'exit', options).then(([code]) => {
           throw new Error(`${this.name} ended with ${String(code)}`);
         }),
-      ])) as [unknown];
-      return message;
+      ]);
+    } catch (error) {
+      over.signal.throwIfAborted();
+      throw error;
     } finally {
-      left.abort();
+      clearTimeout(timer);
+      over.abort();
     }
   }
+}
+
+function launch(name: string): ChildProcess {
+  return fork(new URL('./rig.js', import.meta.url), [name], { serialization: 'advanced' });
 }

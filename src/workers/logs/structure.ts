@@ -110,15 +110,17 @@ function ofPino(level: number): Severity {
   return level >= 20 ? 'debug' : 'trace';
 }
 
+/** The latest time that a Date can hold (ECMA-262, 21.4.1.1). */
+const maxTimeMs = 8.64e15;
+
 /** ISO 8601 in the forms that Go writes ("+0000" among them), seconds as zap counts them, or pino's milliseconds. */
 function timeOf(value: unknown): number | null {
-  if (typeof value === 'number') {
-    // 10^11 seconds are the year 5138, 10^11 milliseconds are 1973.
-    return Number.isFinite(value) ? (value < 1e11 ? value * 1_000 : value) : null;
-  }
-  if (typeof value !== 'string') return null;
-  const ms = Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
-  return Number.isNaN(ms) ? null : ms;
+  let ms = NaN;
+  // 10^11 seconds are the year 5138, 10^11 milliseconds are 1973.
+  if (typeof value === 'number') ms = Math.round(value < 1e11 ? value * 1_000 : value);
+  else if (typeof value === 'string') ms = Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
+  // Whoever prints it must not stumble over what a component thinks is a time.
+  return ms > 0 && ms <= maxTimeMs ? ms : null;
 }
 
 /**

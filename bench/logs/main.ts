@@ -1,0 +1,133 @@
+/**
+ * `npm run bench:logs [-- --json FILE] [--rounds N]`: how many lines of 120 bytes a second are taken out of a pipe, line
+ * by line and in blocks, beside a C program that does nothing else and the loggers of Debian; the contenders take turns
+ * in each round. And how much memory 5,000 lines take.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { LogNode } from '../../test/mesh/fixtures/log-node.js';
+import { type Contender, openContenders } from './contenders.js';
+
+interface Result {
+  readonly name: string;
+  readonly linesPerSecond: number;
+  readonly cpuSecondsPerMillion: number;
+}
+
+interface Target {
+  readonly measure: string;
+  readonly value: number;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+const kinds = [
+  { name: 'line by line', lines: 1_000_000, perWrite: 1 },
+  { name: 'blocks of 64 KiB', lines: 3_000_000, perWrite: 546 },
+] as const;
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
+
+async function writeTo(writer: string, pipe: string, lines: number, perWrite: number): Promise<number> {
+  const child = spawn(writer, [pipe, String(lines), String(perWrite)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.on('data', (data: Buffer) => (text += data.toString()));
+  await once(child, 'close');
+  return lines / Number(text);
+}
+
+async function ingest(
+  contenders: readonly Contender[],
+  writer: string,
+  { lines, perWrite }: (typeof kinds)[number],
+  rounds: number,
+): Promise<Result[]> {
+  const rates = contenders.map((): number[] => []);
+  const cpu = contenders.map((): number[] => []);
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [i, contender] of contenders.entries()) {
+      const before = contender.cpuSeconds();
+      rates[i]?.push(await writeTo(writer, contender.pipe, lines, perWrite));
+      cpu[i]?.push(((contender.cpuSeconds() - before) / lines) * 1e6);
+    }
+  }
+  return contenders.map(({ name }, i) => ({
+    name,
+    linesPerSecond: Math.round(median(rates[i] ?? [])),
+    cpuSecondsPerMillion: median(cpu[i] ?? []),
+  }));
+}
+
+/** Bytes of memory for each byte of 5,000 lines of 200 bytes, newline included. */
+async function memory(): Promise<number> {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await node.run('etcd', 1, ['sh', '-c', `yes ${'x'.repeat(199)} | head -n 5000`]);
+  const { rings } = await node.logs.stats({});
+  return (rings[0]?.bytes ?? NaN) / (5_000 * 200);
+}
+
+function targetsOf(name: string, results: readonly Result[]): Target[] {
+  const rate = (of: string): number => results.find((result) => result.name === of)?.linesPerSecond ?? NaN;
+  const against = (other: string, atLeast: number): Target => ({
+    measure: `${name}, against ${other}`,
+    value: rate('hamlet') / rate(other),
+    atLeast,
+  });
+  const wanted =
+    name === 'line by line'
+      ? [against('C reader', 0.9), against('s6-log', 1), against('multilog', 1), against('svlogd', 1)]
+      : [against('C reader', 0.5), against('readline', 4), against('s6-log', 4)];
+  return wanted.filter(({ value }) => !Number.isNaN(value));
+}
+
+const isMet = ({ value, atLeast = -Infinity, atMost = Infinity }: Target): boolean =>
+  value >= atLeast && value <= atMost;
+
+const { values } = parseArgs({
+  options: { json: { type: 'string' }, rounds: { type: 'string', default: '5' } },
+});
+const folder = mkdtempSync('/dev/shm/hamlet-bench-logs-');
+const writer = path.join(folder, 'writer');
+execFileSync('cc', ['-O2', '-o', writer, new URL('../../../bench/logs/writer.c', import.meta.url).pathname]);
+const { all, missing } = await openContenders(folder);
+const measures: Record<string, Result[]> = {};
+const targets: Target[] = [];
+try {
+  if (missing.length > 0) console.log(`not installed, so not measured: ${missing.join(', ')}`);
+  for (const kind of kinds) {
+    const results = await ingest(all, writer, kind, Number(values.rounds));
+    measures[kind.name] = results;
+    targets.push(...targetsOf(kind.name, results));
+    console.log(`\n${kind.name}`);
+    for (const { name, linesPerSecond, cpuSecondsPerMillion } of results) {
+      const cpu = `${cpuSecondsPerMillion.toFixed(2)} s CPU a million`;
+      console.log(
+        `  ${name.padEnd(10)} ${(linesPerSecond / 1e6).toFixed(2).padStart(6)} million lines/s, ${cpu}`,
+      );
+    }
+  }
+  targets.push({ measure: 'memory of 5,000 lines of 200 bytes', value: await memory(), atMost: 1.15 });
+} finally {
+  await Promise.all(all.map((contender) => contender.close()));
+  rmSync(folder, { recursive: true });
+}
+console.log('\ntargets');
+for (const target of targets) {
+  const limit = target.atLeast === undefined ? `at most ${target.atMost}` : `at least ${target.atLeast}`;
+  console.log(
+    `  ${isMet(target) ? 'met   ' : 'missed'} ${target.measure}: ${target.value.toFixed(2)}, ${limit}`,
+  );
+}
+if (values.json !== undefined) {
+  const met = targets.map((target) => ({ ...target, met: isMet(target) }));
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ node: process.version, measures, targets: met }, null, 2)}\n`,
+  );
+}

@@ -110,10 +110,10 @@ void t.test('a stream that carries a position is read on across deaths', async (
   const caller = client(connection, work);
   await worker.start();
   const restarts = (async () => {
+    const gone = () => mesh.router.stats().some(({ name, connected }) => name === 'worker' && !connected);
     while (worker.life < 4) {
-      await delay(5);
-      if (mesh.router.stats().find(({ name }) => name === 'worker')?.connected === false)
-        await worker.start();
+      await poll(() => (gone() ? true : undefined), { everyMs: 1, timeoutMs: 10_000, what: 'a death' });
+      await worker.start();
     }
   })();
   const got: number[] = [];

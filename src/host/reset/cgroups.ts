@@ -1,5 +1,4 @@
-import { existsSync, rmdirSync } from 'node:fs';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { errnoOf, isHamletError, messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
@@ -61,9 +60,9 @@ function foldersIn(folder: string): string[] {
     return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
       entry.isDirectory() ? [entry.name] : [],
     );
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
+  } catch {
+    // It has just gone, with its last process.
+    return [];
   }
 }
 

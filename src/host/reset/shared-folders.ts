@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../platform/config.js';
 import { count, type Kind } from './kind.js';
@@ -54,9 +54,10 @@ function findShared(config: Config) {
 
 /** Whether there are only folders in it: whoever else uses it has at least one file there. */
 function isEmptyTree(folder: string): boolean {
-  return readdirSync(folder, { withFileTypes: true }).every(
-    (entry) => entry.isDirectory() && isEmptyTree(path.join(folder, entry.name)),
-  );
+  return list(folder).every((name) => {
+    const entry = path.join(folder, name);
+    return lstatSync(entry, { throwIfNoEntry: false })?.isDirectory() !== false && isEmptyTree(entry);
+  });
 }
 
 function removeEmpty(folder: string): void {

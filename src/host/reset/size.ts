@@ -1,5 +1,6 @@
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import path from 'node:path';
+import { list } from './traces.js';
 
 /** Bytes on the disk for each of st_blocks (stat(2)). */
 const blockBytes = 512;
@@ -14,7 +15,7 @@ export function diskUsage(target: string, mountPoints: ReadonlySet<string>): num
     return 0;
   }
   let bytes = stats.blocks * blockBytes;
-  for (const name of readdirSync(target)) {
+  for (const name of list(target)) {
     const entry = path.join(target, name);
     if (!mountPoints.has(entry)) bytes += diskUsage(entry, mountPoints);
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { type Dirent, existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 
 /** What a node can leave behind on its machine, as lists of lines that a test can compare. */
@@ -126,47 +126,47 @@ function cgroups(): string[] {
     .split('\n')
     .filter((row) => / - cgroup2? /.test(row))
     .map((row) => row.split(' ')[4] ?? '');
-  return hierarchies
-    .flatMap((point) =>
-      foldersIn(point)
-        .filter((name) => name.startsWith('kubepods'))
-        .flatMap((name) => tree(path.join(point, name))),
-    )
-    .filter((file) => lstatSync(file).isDirectory())
-    .sort();
+  const roots = hierarchies.flatMap((point) =>
+    ['kubepods', 'kubepods.slice'].map((name) => path.join(point, name)),
+  );
+  return roots.flatMap(folders).sort();
 }
 
-function foldersIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() ? [entry.name] : [],
-  );
+/** A folder and the folders below it. */
+function folders(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  const below = entriesOf(folder).filter((entry) => entry.isDirectory());
+  return [folder, ...below.flatMap(({ name }) => folders(path.join(folder, name)))];
 }
 
 function sysctls(relative: string): [string, string][] {
-  return readdirSync(`/proc/sys/${relative}`, { withFileTypes: true }).flatMap(
-    (entry): [string, string][] => {
-      const name = path.join(relative, entry.name);
-      if (restlessSysctls.test(name)) return [];
-      if (entry.isDirectory()) return sysctls(name);
-      try {
-        return [[name, readFileSync(`/proc/sys/${name}`, 'utf8').trim()]];
-      } catch {
-        // Some can only be written, or only be read while something else is on.
-        return [];
-      }
-    },
-  );
+  return entriesOf(`/proc/sys/${relative}`).flatMap((entry): [string, string][] => {
+    const name = path.join(relative, entry.name);
+    if (restlessSysctls.test(name)) return [];
+    if (entry.isDirectory()) return sysctls(name);
+    try {
+      return [[name, readFileSync(`/proc/sys/${name}`, 'utf8').trim()]];
+    } catch {
+      // Some can only be written, or only be read while something else is on.
+      return [];
+    }
+  });
 }
 
 /** A folder and everything below it; nothing when it is not there. */
 function tree(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  const below = entriesOf(folder).flatMap((entry) => {
+    const file = path.join(folder, entry.name);
+    return entry.isDirectory() ? tree(file) : [file];
+  });
+  return [folder, ...below.sort()];
+}
+
+/** What is in a folder; nothing when it has just gone, as everything here may at any time. */
+function entriesOf(folder: string): Dirent[] {
   try {
-    const entries = readdirSync(folder, { withFileTypes: true });
-    const below = entries.flatMap((entry) => {
-      const file = path.join(folder, entry.name);
-      return entry.isDirectory() ? tree(file) : [file];
-    });
-    return [folder, ...below.sort()];
+    return readdirSync(folder, { withFileTypes: true });
   } catch {
     return [];
   }

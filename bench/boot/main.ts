@@ -64,7 +64,9 @@ async function makeHamlet(): Promise<{ subject: Startable; node: TestNode }> {
     await node.waitForOutput(/ok {2}NodeReady/, timeoutMs);
     return performance.now() - startedMs;
   };
-  const stop = async (): Promise<void> => void (await node.stop());
+  const stop = async (): Promise<void> => {
+    await node.stop();
+  };
   return { subject: { name: 'hamlet', start, stop }, node };
 }
 

@@ -97,16 +97,19 @@ async function retrying<T>(
   const startMs = performance.now();
   const giveUpMs = startMs + Math.min(deadlineMs, maxMs);
   for (let delayMs: number = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.max)) {
+    let failure: unknown;
     try {
       return await attempt({ deadlineMs: startMs + deadlineMs - performance.now(), signal });
     } catch (error) {
-      if (!isRetryable(error) || performance.now() + delayMs >= giveUpMs) throw error;
+      if (!isRetryable(error)) throw error;
+      failure = error;
     }
-    try {
-      await sleep(delayMs, signal ?? NEVER);
-    } catch {
+    if (performance.now() + delayMs >= giveUpMs) throw failure;
+    await sleep(delayMs, signal ?? NEVER).catch(() => {
       throw givenUp(key, signal ?? NEVER);
-    }
+    });
+    // It may have slept for longer. What kept the call from being answered says more than that its time is over.
+    if (performance.now() >= giveUpMs) throw failure;
   }
 }
 

@@ -32,6 +32,7 @@ export async function showStream({ endpoint, request, positions, show, note }: S
   const save = (): void => positions.save();
   // Whatever ends the program, and be it the reader of a pipe who goes.
   process.once('exit', save);
+  process.once('SIGINT', exitBySignal).once('SIGTERM', exitBySignal);
   const saving = setInterval(save, saveMs);
   let delayMs = firstDelayMs;
   let problem: string | undefined;
@@ -64,8 +65,13 @@ export async function showStream({ endpoint, request, positions, show, note }: S
   } finally {
     clearInterval(saving);
     save();
-    process.off('exit', save);
+    process.off('exit', save).off('SIGINT', exitBySignal).off('SIGTERM', exitBySignal);
   }
+}
+
+/** Ends the program as the signal would, and in order. */
+function exitBySignal(_signal: NodeJS.Signals, number: number): void {
+  process.exit(128 + number);
 }
 
 /** INTERNAL and CANCELLED are what a connection that breaks makes of a call that was under way. */

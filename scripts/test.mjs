@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** All but the unit suite start whole sets of threads and processes: one file at a time. */
 const suites = {
-  unit: ['--jobs=2'],
+  unit: ['--jobs=2', '--timeout=120'],
   mesh: ['--jobs=1', '--timeout=180'],
   node: ['--jobs=1', '--timeout=900'],
   kubernetes: ['--jobs=1', '--timeout=900'],
@@ -66,8 +66,11 @@ for (const name of names) {
   const file = path.join(folder, `${name}.tap`);
   const tap = ['node_modules/.bin/tap', '--disable-coverage', '--reporter=terse', `--output-file=${file}`];
   ok = run(...tap, ...suites[name], ...patterns.map((pattern) => `dist/test/${pattern}.test.js`)) && ok;
+  const output = readFileSync(file, 'utf8');
+  // The reporter shows what differs; this is which file and which test, where each can be found again.
+  for (const line of output.match(/^ *not ok .*$/gm) ?? []) console.log(line.trimEnd());
   // tap's last words: "# { total: 12, pass: 11, fail: 1 }"
-  const summary = readFileSync(file, 'utf8').match(/^# \{ total: .*\}$/m)?.[0] ?? '';
+  const summary = output.match(/^# \{ total: .*\}$/m)?.[0] ?? '';
   const count = (word) => Number(summary.match(new RegExp(`\\b${word}: (\\d+)`))?.[1] ?? 0);
   totals.passed += count('pass');
   totals.failed += count('fail');

@@ -52,6 +52,8 @@ export class Supervisor {
   /** Resolved when the table has been seen for the first time. */
   readonly #known = deferred<undefined>();
   #stopping = false;
+  /** Aborted when this supervisor is over and the components are the next one's. */
+  readonly #retired = new AbortController();
   #wake: NodeJS.Timeout | undefined;
   #idle: (() => void) | undefined;
 
@@ -63,12 +65,23 @@ export class Supervisor {
 
   /** Follows the table of children until the signal is aborted, and brings everything up meanwhile. */
   async run(signal: AbortSignal): Promise<void> {
-    for await (const { children, snapshot } of this.#options.host.children({}, { signal })) {
-      for (const child of children) this.#seen(child, snapshot);
-      if (!snapshot) continue;
-      this.#known.resolve(undefined);
-      this.#handle({ kind: 'tick' });
+    try {
+      for await (const { children, snapshot } of this.#options.host.children({}, { signal })) {
+        for (const child of children) this.#seen(child, snapshot);
+        if (!snapshot) continue;
+        this.#known.resolve(undefined);
+        this.#handle({ kind: 'tick' });
+      }
+    } finally {
+      this.#retire();
     }
+  }
+
+  /** Leaves everything as it is, for the next supervisor. */
+  #retire(): void {
+    this.#retired.abort();
+    clearTimeout(this.#wake);
+    for (const wait of [...this.#starts.values(), ...this.#probes.values()]) wait.abort();
   }
 
   /** Stops everything in reverse order. Resolves when all is gone, with the names of what had to be killed. */
@@ -96,6 +109,7 @@ export class Supervisor {
   }
 
   #handle(event: Parameters<Tree['handle']>[0]): void {
+    if (this.#retired.signal.aborted) return;
     const nowMs = performance.now();
     const actions = this.#tree.handle(event, nowMs);
     // Whoever follows the states hears of them before anything is done about them.
@@ -142,7 +156,7 @@ export class Supervisor {
     }
     this.#starts.delete(name);
     this.#handle({ kind: 'executed', name });
-    if (!abort.signal.aborted) return;
+    if (!abort.signal.aborted || this.#retired.signal.aborted) return;
     // It was to stop when there was nothing yet to be stopped.
     const state = this.#tree.state(name);
     await this.#signal(name, state.kind === 'stopping' && state.killed ? 'SIGKILL' : 'SIGTERM');
@@ -188,6 +202,7 @@ export class Supervisor {
     try {
       await this.#options.host.signal({ name, signal });
     } catch (error) {
+      if (this.#retired.signal.aborted) return;
       if (!isHamletError(error, 'NOT_FOUND')) throw error;
       // The end of what ran is on its way, and a start that is given up ends by itself.
       if (this.#running.has(name) || this.#starts.has(name)) return;
@@ -249,7 +264,9 @@ export class Supervisor {
       });
     }
     if (conditions.length === 0) return;
-    this.#options.host.setConditions({ conditions }).catch((error: unknown) => {
+    const { signal } = this.#retired;
+    this.#options.host.setConditions({ conditions }, { signal }).catch((error: unknown) => {
+      if (signal.aborted) return;
       this.#options.log.error({ err: error }, 'the conditions of the components could not be reported');
     });
   }

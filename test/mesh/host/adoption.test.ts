@@ -1,0 +1,129 @@
+import t from 'tap';
+import { isAlive } from '../../../src/platform/process.js';
+import { script } from '../../unit/host/children-fixture.js';
+import { Host, type ScriptOptions } from './supervised.js';
+
+/** Two components, and how often each was prepared for a start. */
+function pair(host: Host, options: ScriptOptions = {}) {
+  const prepared: string[] = [];
+  const prepare = (name: string) => () => void prepared.push(name);
+  const components = [
+    host.component('etcd', [], { prepare: prepare('etcd'), ...options }),
+    host.component('kube.apiserver', ['etcd'], { prepare: prepare('kube.apiserver') }),
+  ];
+  return { components, prepared };
+}
+
+const both = ['etcd', 'kube.apiserver'];
+
+void t.test('a new supervisor goes on with what runs', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  const before = host.children.all.map(({ name, pid, startTicks }) => ({ name, pid, startTicks }));
+
+  const { components, prepared } = pair(host, { probeTimeoutMs: 100 });
+  const { supervisor, states } = await host.supervise(components);
+  await host.until('both taken over', () => states.filter((state) => state.endsWith('healthy')).length === 2);
+  t.same(prepared, [], 'nothing is prepared anew under a running component');
+  t.match(host.children.all, before);
+
+  process.kill(host.child('etcd').pid, 'SIGSTOP');
+  await host.healthy(['etcd'], 2);
+  t.same(prepared, ['etcd'], 'and it is watched from now on');
+  t.same(await supervisor.stop(), []);
+  for (const { pid, startTicks } of before) t.notOk(isAlive(pid, startTicks));
+});
+
+void t.test('what has ended in between is started again, and nothing else', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  await host.supervise([]);
+  host.children.signal('etcd', 'SIGKILL');
+  await host.until('its end', () => host.child('etcd').exit !== null);
+
+  const { components, prepared } = pair(host);
+  await host.supervise(components);
+  await host.healthy(['etcd'], 2);
+  t.same(prepared, ['etcd']);
+  t.same(
+    host.children.all.map(({ name, run }) => `${name} ${run}`),
+    ['etcd 2', 'kube.apiserver 1'],
+  );
+});
+
+void t.test('what hangs already when it is taken over is started again', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  await host.supervise([]);
+  process.kill(host.child('etcd').pid, 'SIGSTOP');
+  await host.supervise(pair(host, { startTimeoutMs: 300, probeTimeoutMs: 100 }).components);
+  await host.until('a second run', () => host.child('etcd').run === 2);
+  await host.healthy(both);
+  t.equal(host.child('kube.apiserver').run, 1);
+});
+
+void t.test('a stop that comes before the supervisor knows what runs ends it all the same', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  const { supervisor } = await host.supervise(pair(host).components);
+  t.same(await supervisor.stop(), []);
+  t.match(host.log.slice(2), ['stop kube.apiserver', 'stop etcd']);
+});
+
+void t.test('a start that was under way when its supervisor went is made once', async (t) => {
+  const host = await Host.start(t);
+  let preparing = 0;
+  const prepare = (signal: AbortSignal) =>
+    new Promise<void>((_, reject) => {
+      preparing += 1;
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+  await host.supervise([host.component('etcd', [], { prepare })]);
+  await host.until('the preparation', () => preparing === 1);
+  await host.supervise([host.component('etcd')]);
+  await host.healthy(['etcd']);
+  t.equal(host.child('etcd').run, 1);
+  t.same(host.log, ['start etcd']);
+});
+
+void t.test('a child that nobody told of is found when its start is asked for', async (t) => {
+  const host = await Host.start(t);
+  // As if the answer to a start had been lost.
+  const prepare = async () => {
+    const { argv, cwd, env = {} } = host.component('etcd').command();
+    if (host.children.all.length === 0) {
+      await host.children.spawn(script('etcd', '', { argv: [...argv], cwd, env: { ...env } }));
+    }
+  };
+  const { supervisor } = await host.supervise([host.component('etcd', [], { prepare })]);
+  await host.healthy(['etcd']);
+  t.equal(host.child('etcd').run, 1);
+  host.children.signal('etcd', 'SIGKILL');
+  await host.healthy(['etcd'], 2);
+  await supervisor.stop();
+});
+
+void t.test('a stop gives up a start that is being prepared', async (t) => {
+  const host = await Host.start(t);
+  let aborted = false;
+  const prepare = (signal: AbortSignal) =>
+    new Promise<void>((_, reject) =>
+      signal.addEventListener('abort', () => {
+        aborted = true;
+        reject(signal.reason);
+      }),
+    );
+  const { supervisor } = await host.supervise([
+    host.component('etcd'),
+    host.component('kube.apiserver', ['etcd'], { prepare }),
+  ]);
+  await host.healthy(['etcd']);
+  await host.until('its turn', () => host.board.get('kube.apiserver').reason === 'Starting');
+  t.same(await supervisor.stop(), []);
+  t.ok(aborted);
+  t.same(host.log, ['start etcd', 'stop etcd']);
+});

@@ -7,8 +7,7 @@ import { Tree } from '../supervision/tree.js';
 import type { Router } from './router.js';
 import { startThread, type Thread, type ThreadExit, type ThreadOptions } from './threads.js';
 
-/** A thread whose event loop does not turn for so long is ended and started again, in milliseconds. */
-const stuckAfterMs = 10_000;
+const defaultStuckAfterMs = 10_000;
 const startTimeoutMs = 30_000;
 const stopPatienceMs = 5_000;
 
@@ -26,6 +25,8 @@ export interface WorkersOptions {
   /** Where a worker's log goes, by the worker's name. */
   readonly logOf: (name: string) => NonNullable<ThreadOptions['log']>;
   readonly onState: (name: string, state: State, message: string) => void;
+  /** A thread whose event loop does not turn for so long is ended and started again, in milliseconds; 10,000 unless given. */
+  readonly stuckAfterMs?: number;
 }
 
 /** The worker threads under supervision: one that dies or hangs is started again, alone. */
@@ -104,7 +105,7 @@ export class Workers {
   }
 
   #startThread(spec: WorkerSpec): Thread {
-    const { router, logOf } = this.#options;
+    const { router, logOf, stuckAfterMs = defaultStuckAfterMs } = this.#options;
     const { name } = spec;
     const thread = startThread({
       name,

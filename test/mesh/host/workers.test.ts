@@ -1,0 +1,117 @@
+import t, { type Test } from 'tap';
+import { pino } from 'pino';
+import { Workers } from '../../../src/host/workers.js';
+import { client } from '../../../src/ipc/client.js';
+import { poll } from '../../../src/lib/time.js';
+import { Mesh } from '../fixtures/mesh.js';
+import type { ProbeData } from '../fixtures/probe-worker.js';
+import { probe } from '../fixtures/services.js';
+
+const url = new URL('../fixtures/probe-worker.js', import.meta.url);
+
+async function startWorkers(t: Test, data: () => ProbeData = () => ({})) {
+  const mesh = await Mesh.start();
+  const connection = await mesh.connect('main');
+  const states: string[] = [];
+  const messages: string[] = [];
+  const logged: string[] = [];
+  const workers = new Workers({
+    router: mesh.router,
+    log: pino({}, { write: (line: string) => void logged.push(line) }),
+    logOf: () => ({ level: 'silent' }),
+    stuckAfterMs: 1_000,
+    onState: (name, { kind }, message) => {
+      states.push(`${name} ${kind}`);
+      messages.push(message);
+    },
+  });
+  const add = (name: string) =>
+    workers.add({ name, url, data, resourceLimits: { maxOldGenerationSizeMb: 32 } });
+  t.teardown(async () => {
+    await workers.stop();
+    await mesh[Symbol.asyncDispose]();
+  });
+  const until = (what: string, probe: () => boolean) =>
+    poll(() => probe() || undefined, { everyMs: 5, timeoutMs: 20_000, what });
+  /** Waits until it serves for the given time. */
+  const healthy = (times: number) =>
+    until(
+      `healthy ${times} times`,
+      () => states.filter((state) => state === 'probe healthy').length === times,
+    );
+  return { workers, add, states, messages, logged, until, healthy, call: client(connection, probe) };
+}
+
+void t.test('a worker serves, and stops when it is told to', async (t) => {
+  const { workers, add, states, healthy, call } = await startWorkers(t);
+  t.notOk(workers.isHealthy('probe'));
+  add('probe');
+  await healthy(1);
+  t.ok(workers.isHealthy('probe'));
+  t.match(await call.echo({ text: 'hello' }), { text: 'hello', source: 'main' });
+  await workers.stop();
+  t.same(states, ['probe starting', 'probe healthy', 'probe stopping', 'probe stopped']);
+});
+
+for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
+  const cause = {
+    throw: /thrown on purpose/,
+    reject: /rejected on purpose/,
+    exit: /^exited with code 3/,
+    memory: /^ran out of memory/,
+  }[how];
+  void t.test(`a worker that dies (${how}) is started again, and says of what it died`, async (t) => {
+    const { add, messages, logged, healthy, call } = await startWorkers(t);
+    add('probe');
+    await healthy(1);
+    await t.rejects(call.die({ how }), { code: 'UNAVAILABLE' });
+    await healthy(2);
+    t.ok(messages.some((message) => cause.test(message)));
+    t.match(logged.join(''), /"level":50.*worker probe: /);
+    t.match(await call.echo({ text: 'hello' }), { text: 'hello' }, 'callers find the new one');
+  });
+}
+
+void t.test('a worker whose event loop does not turn is ended and started again', async (t) => {
+  const { add, messages, healthy, call } = await startWorkers(t);
+  add('probe');
+  await healthy(1);
+  await t.rejects(call.block({ forMs: 60_000 }), { code: 'UNAVAILABLE' });
+  await healthy(2);
+  t.ok(messages.some((message) => /its event loop has not turned for 1\.\d s/.test(message)));
+});
+
+void t.test('a worker whose setup fails is tried again, later each time', async (t) => {
+  let starts = 0;
+  const { add, messages, until, healthy } = await startWorkers(t, () => ({ failSetup: ++starts < 3 }));
+  add('probe');
+  await until('the first failure', () =>
+    messages.some((message) => message.includes('the setup has failed')),
+  );
+  await healthy(1);
+  t.equal(starts, 3);
+});
+
+void t.test('what a worker is started with may be missing at first', async (t) => {
+  let starts = 0;
+  const { add, messages, healthy } = await startWorkers(t, () => {
+    if (++starts === 1) throw new Error('no descriptor is left');
+    return {};
+  });
+  add('probe');
+  await healthy(1);
+  t.ok(messages.some((message) => message.startsWith('no descriptor is left; next try in')));
+});
+
+void t.test('a stop ends a worker that is still setting itself up, and cancels a restart', async (t) => {
+  const slow = await startWorkers(t, () => ({ setupMs: 60_000 }));
+  slow.add('probe');
+  await slow.workers.stop();
+  t.equal(slow.states.at(-1), 'probe stopped');
+
+  const failing = await startWorkers(t, () => ({ failSetup: true }));
+  failing.add('probe');
+  await failing.until('the failure', () => failing.states.includes('probe backoff'));
+  await failing.workers.stop();
+  t.equal(failing.states.at(-1), 'probe stopped');
+});

@@ -1,4 +1,14 @@
-import { FrameType, HEADER_BYTES, headerFault, MAX_BODY_BYTES, Offset, ROUTER_SLOT } from '../ipc/frame.js';
+import {
+  FrameType,
+  HEADER_BYTES,
+  headerFault,
+  MAX_BODY_BYTES,
+  Offset,
+  readU16,
+  readU32,
+  ROUTER_SLOT,
+  writeU16,
+} from '../ipc/frame.js';
 
 export interface SplitterOptions {
   /** The limit for a body until open() is called. */
@@ -47,7 +57,7 @@ export class Splitter {
     let frames = 0;
     while (this.#state !== 'stopped' && chunk.length - position >= HEADER_BYTES) {
       if (!this.#check(chunk, position)) return;
-      const end = position + HEADER_BYTES + chunk.readUInt32BE(position);
+      const end = position + HEADER_BYTES + readU32(chunk, position);
       if (end > chunk.length) break;
       const key = keyOf(chunk, position);
       if (key !== runKey && frames > 0) {
@@ -61,7 +71,7 @@ export class Splitter {
       } else {
         runKey = key;
         frames += 1;
-        chunk.writeUInt16BE(this.#address, position + Offset.SOURCE);
+        writeU16(chunk, position + Offset.SOURCE, this.#address);
       }
       position = end;
     }
@@ -88,10 +98,10 @@ export class Splitter {
     const hello = buffer[offset + Offset.TYPE] === FrameType.HELLO;
     if (this.#state === 'hello' && !hello) return 'a frame before HELLO';
     if (this.#state === 'open' && hello) return 'a second HELLO';
-    const length = buffer.readUInt32BE(offset);
+    const length = readU32(buffer, offset);
     if (length > this.#maxBodyBytes)
       return `a HELLO of ${length} bytes is over the limit of ${this.#maxBodyBytes}`;
-    if (!hello && (buffer.readUInt16BE(offset + Offset.DESTINATION) & 0xff) === ROUTER_SLOT) {
+    if (!hello && (readU16(buffer, offset + Offset.DESTINATION) & 0xff) === ROUTER_SLOT) {
       return 'a frame for the router itself';
     }
     return undefined;
@@ -105,9 +115,9 @@ export class Splitter {
       this.#headBytes += position;
       if (this.#headBytes < HEADER_BYTES) return position;
       if (!this.#check(this.#head, 0)) return chunk.length;
-      this.#head.writeUInt16BE(this.#address, Offset.SOURCE);
+      writeU16(this.#head, Offset.SOURCE, this.#address);
       this.#parts = [Buffer.from(this.#head)];
-      this.#missingBytes = this.#head.readUInt32BE(Offset.LENGTH);
+      this.#missingBytes = readU32(this.#head, Offset.LENGTH);
     }
     const end = Math.min(chunk.length, position + this.#missingBytes);
     if (end > position) this.#parts.push(chunk.subarray(position, end));
@@ -126,9 +136,9 @@ export class Splitter {
     this.#headBytes = chunk.copy(this.#head, 0, position, Math.min(chunk.length, position + HEADER_BYTES));
     if (this.#headBytes < HEADER_BYTES) return;
     const part = chunk.subarray(position);
-    part.writeUInt16BE(this.#address, Offset.SOURCE);
+    writeU16(part, Offset.SOURCE, this.#address);
     this.#parts = [part];
-    this.#missingBytes = this.#head.readUInt32BE(Offset.LENGTH) - (part.length - HEADER_BYTES);
+    this.#missingBytes = readU32(this.#head, Offset.LENGTH) - (part.length - HEADER_BYTES);
   }
 }
 
@@ -138,5 +148,5 @@ const HELLO_KEY = -2;
 function keyOf(buffer: Buffer, offset: number): number {
   const type = buffer[offset + Offset.TYPE];
   if (type === FrameType.HELLO) return HELLO_KEY;
-  return buffer.readUInt16BE(offset + Offset.DESTINATION) * 2 + (type === FrameType.REQUEST ? 1 : 0);
+  return readU16(buffer, offset + Offset.DESTINATION) * 2 + (type === FrameType.REQUEST ? 1 : 0);
 }

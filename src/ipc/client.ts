@@ -2,7 +2,7 @@ import { sleep } from '../lib/time.js';
 import type { Connection } from './connection.js';
 import type { CallOptions, Client, Method, Service } from './contract.js';
 import { isRetryable } from './errors.js';
-import { type CallLimits, DEFAULT_DEADLINE_MS, givenUp, type Target } from './outgoing.js';
+import { DEFAULT_DEADLINE_MS, givenUp, type Target } from './outgoing.js';
 import type { StreamCall } from './outgoing-call.js';
 
 /** An idempotent call whose worker is away is sent again after this time, which then doubles up to the maximum. */
@@ -29,9 +29,10 @@ export function client<S extends Service>(connection: Connection, contract: S): 
 function unaryCaller({ outgoing }: Connection, target: Target, method: Method) {
   const defaultMs = method.deadlineMs ?? DEFAULT_DEADLINE_MS;
   return (request: unknown, options?: CallOptions): Promise<unknown> => {
-    const limits = { deadlineMs: options?.deadlineMs ?? defaultMs, signal: options?.signal };
-    if (method.idempotent !== true) return outgoing.unary(target, request, limits);
-    return retrying(target, limits, (remaining) => outgoing.unary(target, request, remaining));
+    const deadlineMs = options?.deadlineMs ?? defaultMs;
+    const signal = options?.signal;
+    if (method.idempotent !== true) return outgoing.unary(target, request, deadlineMs, signal);
+    return retrying(target, { deadlineMs, signal }, (ms) => outgoing.unary(target, request, ms, signal));
   };
 }
 
@@ -40,17 +41,23 @@ function streamCaller({ outgoing }: Connection, target: Target, method: Method) 
   return (request: unknown, options?: CallOptions): AsyncIterable<unknown> => ({
     [Symbol.asyncIterator]: () => {
       const limits = { deadlineMs: options?.deadlineMs ?? defaultMs, signal: options?.signal };
-      const open = (remaining: CallLimits) => outgoing.stream(target, request, remaining);
+      const open = (ms: number) => outgoing.stream(target, request, ms, limits.signal);
       return new LazyStream(target, limits, open, method.idempotent === true);
     },
   });
+}
+
+interface CallLimits {
+  /** Infinity for none. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** A stream that makes its call when the first item is asked for, so that one never used costs nothing. */
 class LazyStream implements AsyncIterator<unknown, undefined> {
   readonly #target: Target;
   readonly #limits: CallLimits;
-  readonly #open: (limits: CallLimits) => StreamCall;
+  readonly #open: (deadlineMs: number) => StreamCall;
   readonly #idempotent: boolean;
   #call: StreamCall | undefined;
   #left = false;
@@ -58,7 +65,7 @@ class LazyStream implements AsyncIterator<unknown, undefined> {
   constructor(
     target: Target,
     limits: CallLimits,
-    open: (limits: CallLimits) => StreamCall,
+    open: (deadlineMs: number) => StreamCall,
     idempotent: boolean,
   ) {
     this.#target = target;
@@ -78,11 +85,11 @@ class LazyStream implements AsyncIterator<unknown, undefined> {
 
   async #first(): Promise<IteratorResult<unknown, undefined>> {
     if (this.#left) return { done: true, value: undefined };
-    const attempt = (limits: CallLimits) => {
-      this.#call = this.#open(limits);
+    const attempt = (deadlineMs: number) => {
+      this.#call = this.#open(deadlineMs);
       return this.#call.next();
     };
-    if (!this.#idempotent) return attempt(this.#limits);
+    if (!this.#idempotent) return attempt(this.#limits.deadlineMs);
     return retrying(this.#target, this.#limits, attempt, DEFAULT_DEADLINE_MS);
   }
 }
@@ -91,7 +98,7 @@ class LazyStream implements AsyncIterator<unknown, undefined> {
 async function retrying<T>(
   { key }: Target,
   { deadlineMs, signal }: CallLimits,
-  attempt: (limits: CallLimits) => Promise<T>,
+  attempt: (deadlineMs: number) => Promise<T>,
   maxMs = Infinity,
 ): Promise<T> {
   const startMs = performance.now();
@@ -99,7 +106,7 @@ async function retrying<T>(
   for (let delayMs: number = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.max)) {
     let failure: unknown;
     try {
-      return await attempt({ deadlineMs: startMs + deadlineMs - performance.now(), signal });
+      return await attempt(startMs + deadlineMs - performance.now());
     } catch (error) {
       if (!isRetryable(error)) throw error;
       failure = error;

@@ -29,12 +29,6 @@ export interface Target {
   readonly key: string;
 }
 
-export interface CallLimits {
-  /** Milliseconds; Infinity for none. */
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal | undefined;
-}
-
 /** A caller's signal, and the calls that end with it. */
 interface Watch {
   readonly calls: Set<OutgoingCall>;
@@ -64,18 +58,23 @@ export class OutgoingCalls implements CallOwner {
     this.#routes = welcome.routes;
   }
 
-  /** Makes a unary call. The promise is rejected with a HamletError, and with nothing else. */
-  unary(target: Target, request: unknown, limits: CallLimits): Promise<unknown> {
+  /** Makes a unary call; Infinity means no deadline. The promise is rejected with a HamletError, and with nothing else. */
+  unary(
+    target: Target,
+    request: unknown,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const call = this.#open(UnaryCall, target, request, limits);
+      const call = this.#open(UnaryCall, target, request, deadlineMs, signal);
       call.resolve = resolve;
       call.reject = reject;
     });
   }
 
   /** Starts a stream. Throws what keeps it from being started. */
-  stream(target: Target, request: unknown, limits: CallLimits): StreamCall {
-    return this.#open(StreamCall, target, request, limits);
+  stream(target: Target, request: unknown, deadlineMs: number, signal: AbortSignal | undefined): StreamCall {
+    return this.#open(StreamCall, target, request, deadlineMs, signal);
   }
 
   /** A RESPONSE, ITEM or END frame. */
@@ -127,7 +126,8 @@ export class OutgoingCalls implements CallOwner {
     Call: new (...options: CallArguments) => T,
     target: Target,
     request: unknown,
-    { deadlineMs, signal }: CallLimits,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
   ): T {
     const { key } = target;
     if (this.#closed !== undefined) throw this.#closed;

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { binaryHeader, encodeInto, MIN_ROOM_BYTES } from './codec.js';
-import { FrameType, HEADER_BYTES, Offset, SINGLE_BYTES, writeHeader } from './frame.js';
+import { FrameType, HEADER_BYTES, Offset, SINGLE_BYTES, writeHeader, writeU32 } from './frame.js';
 
 const SLAB_BYTES = 256 * 1024;
 /** Flushing only at the end of a tick would make both ends wait for each other in turn. */
@@ -109,7 +109,7 @@ export class SlabWriter {
     const bytes = end - start;
     if (bytes > SINGLE_BYTES) return [Buffer.from(this.#slab.subarray(start, end))];
     if (joins) {
-      this.#slab.writeUInt32BE(end - this.#itemAt - HEADER_BYTES, this.#itemAt + Offset.LENGTH);
+      writeU32(this.#slab, this.#itemAt + Offset.LENGTH, end - this.#itemAt - HEADER_BYTES);
     } else {
       writeHeader(this.#slab, at, bytes, FrameType.ITEM, 0, destination, 0, call);
       this.#itemAt = at;

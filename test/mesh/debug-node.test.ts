@@ -76,7 +76,8 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   t.same(await dbg(node.port, 'logs', '--tail', '3', 'etcd'), [lines.slice(-3).join(''), '', 0]);
   t.same(await dbg(node.port, 'logs', 'kube.apiserver'), ['', '', 0], 'nothing written yet');
   t.match(await dbg(node.port, 'logs', 'nosuch'), ['', /nosuch.*etcd, kube\.apiserver, hamlet\n$/, 1]);
-  t.match(await dbg(node.port, 'logs', 'kube'), ['', /kube.*etcd, kube\.apiserver, hamlet\n$/, 1]);
+  t.same(await dbg(node.port, 'logs', 'kube'), ['', '', 0], 'all below kube, which have written nothing yet');
+  t.match(await dbg(node.port, 'logs', 'kub'), ['', /kub.*etcd, kube\.apiserver, hamlet\n$/, 1]);
 
   await first.terminate();
   t.match(

@@ -196,9 +196,12 @@ void t.test('one that never stops writing takes nothing from the others', async 
     t.equal(await node.run('quiet', run, shell('echo here')), 0);
     t.equal((await node.tail('quiet')).length, run);
   }
-  const { rings } = await node.logs.stats({}, { deadlineMs: 1_000 });
-  const loud = rings.find((ring) => ring.component === 'loud');
-  t.ok((loud?.written ?? 0) > 100_000, `${loud?.written} lines`);
+  const stateOfLoud = async () => {
+    const { rings } = await node.logs.stats({}, { deadlineMs: 1_000 });
+    return rings.find((ring) => ring.component === 'loud');
+  };
+  await until('100,000 lines', async () => ((await stateOfLoud())?.written ?? 0) > 100_000);
+  const loud = await stateOfLoud();
   t.ok((loud?.bytes ?? Infinity) < 2 * 1024 * 1024, `${loud?.bytes} bytes`);
   const last = await node.tail('loud');
   t.equal(last.length, 5_000);

@@ -44,7 +44,7 @@ void t.test('a failure shows how it ended, the last lines and what to do', async
 void t.test('nothing of the environment gets through but the way to the network', async (t) => {
   process.env.HAMLET_TEST_SECRET = 'secret';
   t.teardown(() => delete process.env.HAMLET_TEST_SECRET);
-  t.notMatch(await runCommand(['env'], { signal }), /secret/);
+  t.notMatch(await runCommand(['env'], { signal }), /HAMLET_TEST_SECRET/);
 });
 
 void t.test('an abort ends the whole group', async (t) => {

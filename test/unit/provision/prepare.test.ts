@@ -43,6 +43,7 @@ function project(t: Test) {
     'tsconfig.json': '{}',
     src: { 'kept.ts': 'export const kept = 1;\n', 'goes.ts': 'export const goes = 1;\n' },
     'npm.js': npm,
+    scripts: { 'bundle.mjs': "// In place of the bundler, which is the compiler's business too.\n" },
     node_modules: { typescript: { 'package.json': '{}', bin: { tsc } } },
   });
   for (const name of ['start.mjs', 'prepare.mjs']) {

@@ -19,20 +19,21 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({})) {
     router: mesh.router,
     log: pino({}, { write: (line: string) => void logged.push(line) }),
     logOf: () => ({ level: 'silent' }),
-    stuckAfterMs: 1_000,
+    // The test runner loads a compiler into each thread first, which takes seconds on a busy machine, and memory.
+    stuckAfterMs: 15_000,
     onState: (name, { kind }, message) => {
       states.push(`${name} ${kind}`);
       messages.push(message);
     },
   });
   const add = (name: string) =>
-    workers.add({ name, url, data, resourceLimits: { maxOldGenerationSizeMb: 32 } });
+    workers.add({ name, url, data, resourceLimits: { maxOldGenerationSizeMb: 256 } });
   t.teardown(async () => {
     await workers.stop();
     await mesh[Symbol.asyncDispose]();
   });
   const until = (what: string, probe: () => boolean) =>
-    poll(() => probe() || undefined, { everyMs: 5, timeoutMs: 20_000, what });
+    poll(() => probe() || undefined, { everyMs: 5, timeoutMs: 60_000, what });
   /** Waits until it serves for the given time. */
   const healthy = (times: number) =>
     until(
@@ -78,7 +79,7 @@ void t.test('a worker whose event loop does not turn is ended and started again'
   await healthy(1);
   await t.rejects(call.block({ forMs: 60_000 }), { code: 'UNAVAILABLE' });
   await healthy(2);
-  t.ok(messages.some((message) => /its event loop has not turned for 1\.\d s/.test(message)));
+  t.ok(messages.some((message) => /its event loop has not turned for \d+\.\d s/.test(message)));
 });
 
 void t.test('a worker whose setup fails is tried again, later each time', async (t) => {

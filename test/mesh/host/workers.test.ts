@@ -9,7 +9,10 @@ import { probe } from '../fixtures/services.js';
 
 const url = new URL('../fixtures/probe-worker.js', import.meta.url);
 
-async function startWorkers(t: Test, data: () => ProbeData = () => ({})) {
+// The test runner loads a compiler into each thread first, which takes seconds on a busy machine, and memory.
+const patienceMs = 15_000;
+
+async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAfterMs = patienceMs) {
   const mesh = await Mesh.start();
   const connection = await mesh.connect('main');
   const states: string[] = [];
@@ -19,8 +22,7 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({})) {
     router: mesh.router,
     log: pino({}, { write: (line: string) => void logged.push(line) }),
     logOf: () => ({ level: 'silent' }),
-    // The test runner loads a compiler into each thread first, which takes seconds on a busy machine, and memory.
-    stuckAfterMs: 15_000,
+    stuckAfterMs,
     onState: (name, { kind }, message) => {
       states.push(`${name} ${kind}`);
       messages.push(message);
@@ -74,7 +76,7 @@ for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
 }
 
 void t.test('a worker whose event loop does not turn is ended and started again', async (t) => {
-  const { add, messages, healthy, call } = await startWorkers(t);
+  const { add, messages, healthy, call } = await startWorkers(t, () => ({}), 5_000);
   add('probe');
   await healthy(1);
   await t.rejects(call.block({ forMs: 60_000 }), { code: 'UNAVAILABLE' });

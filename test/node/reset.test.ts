@@ -18,7 +18,7 @@ import { freePorts, run, TestNode, type Result } from './support/hamlet.js';
 import { testImage, writeTestImage } from './support/image.js';
 import { compareSnapshots, machineSnapshot } from './support/machine-snapshot.js';
 
-const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../../bundle/main.js', import.meta.url));
 
 /** Settings that a node changes, and values that it has to change. */
 const sysctls = {
@@ -281,7 +281,7 @@ function onTerminal(node: TestNode, typed: string): Promise<Result> {
   return run('script', ['--quiet', '--return', '--command', command, '/dev/null'], { input: typed });
 }
 
-/** A containerd of somebody else with a running container, and a namespace, rules and logs that are not the node's. */
+/** A containerd of somebody else with a running container, and a namespace and rules that are not the node's. */
 async function startOtherSoftware(t: Test): Promise<void> {
   const name = 'somebody-elses';
   // Not t.testdir(): a socket's path has at most 107 characters.
@@ -297,6 +297,11 @@ async function startOtherSoftware(t: Test): Promise<void> {
       'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n' +
       `[grpc]\n  address = "${socket}"\n`,
   );
+  const shims = '/run/containerd';
+  const hadShims = existsSync(shims);
+  t.teardown(() => {
+    if (!hadShims) execFileSync('find', [shims, '-depth', '-type', 'd', '-empty', '-delete']);
+  });
   const containerd = spawn('containerd', ['--config', configuration], { stdio: 'ignore' });
   t.teardown(async () => {
     const ended = new Promise((resolve) => containerd.once('exit', resolve));
@@ -332,13 +337,5 @@ async function startOtherSoftware(t: Test): Promise<void> {
     execFileSync('iptables', ['-D', ...rule]);
     execFileSync('iptables', ['-X', name]);
     if (!hadTable) execFileSync('iptables-restore', { input: '*filter\nCOMMIT\n' });
-  });
-  const log = '/var/log/pods/other_pod_11111111-2222-3333-4444-555555555555';
-  mkdirSync(log, { recursive: true });
-  writeFileSync(path.join(log, '0.log'), '');
-  t.teardown(() => {
-    rmSync(log, { recursive: true });
-    // With nothing else in it, it is there for this test alone.
-    if (readdirSync('/var/log/pods').length === 0) rmdirSync('/var/log/pods');
   });
 }

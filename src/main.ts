@@ -22,6 +22,9 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => stop.abort(new HamletError('CANCELLED', `stopped by ${name}`)));
 }
 
+// Whoever reads what is printed here may go away, as `head` and a closed terminal do: the node goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 try {
   const { command, config: file, yes, dbg = [] } = parseArguments(process.argv.slice(2));
   let exitCode: number = exitCodes.ok;

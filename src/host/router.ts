@@ -3,7 +3,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
-import { HamletError, messageOf } from '../lib/errors.js';
+import { type ErrorCode, HamletError, messageOf } from '../lib/errors.js';
 import { decode, encode } from '../ipc/codec.js';
 import { type MeshLog, SOCKET_BUFFER_BYTES } from '../ipc/connection.js';
 import { toWire } from '../ipc/errors.js';
@@ -150,10 +150,10 @@ export class Router {
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
     const state: { peer: Peer | undefined } = { peer: undefined };
-    const refuse = (fault: string) => {
-      this.#log.warn({ peer: state.peer?.seat.name ?? 'unknown', fault }, 'connection refused');
+    const refuse = (fault: string, code: ErrorCode = 'INVALID_ARGUMENT') => {
+      this.#log.warn({ peer: state.peer?.seat.name ?? 'unknown', fault }, 'connection closed');
       splitter.stop();
-      const error = encode(toWire(new HamletError('INVALID_ARGUMENT', fault)));
+      const error = encode(toWire(new HamletError(code, fault)));
       if (state.peer === undefined) socket.end(makeFrame(FrameType.ERROR, FLAG_MESH, 0, 0, 0, error));
       // Whoever was refused gets to read why, but not to keep the connection.
       setTimeout(() => socket.destroy(), state.peer === undefined ? 100 : 0);
@@ -162,9 +162,8 @@ export class Router {
     const splitter = new Splitter({
       maxBodyBytes: MAX_HELLO_BYTES,
       hello: (body) => {
-        if (state.peer !== undefined) return refuse('a second HELLO');
         const peer = this.#hello(socket, body);
-        if (typeof peer === 'string') return refuse(peer);
+        if (peer instanceof HamletError) return refuse(peer.message, peer.code);
         state.peer = peer;
         splitter.open(peer.address);
         clearTimeout(timer);
@@ -172,7 +171,7 @@ export class Router {
       run: (destination, requests, parts, frames) => {
         if (state.peer !== undefined) this.#forward(state.peer, destination, requests, parts, frames);
       },
-      fault: refuse,
+      fault: (fault) => refuse(fault),
     });
     const timer = setTimeout(() => refuse('no HELLO in time'), HELLO_MS);
     socket.on('data', (chunk) => splitter.read(chunk));
@@ -186,18 +185,18 @@ export class Router {
     });
   }
 
-  /** Checks a HELLO and takes the peer in. Gives what is wrong with it, in words, if anything is. */
-  #hello(socket: Socket, body: Buffer): Peer | string {
+  /** Checks a HELLO and takes the peer in. Gives what is wrong with it, if anything is. */
+  #hello(socket: Socket, body: Buffer): Peer | HamletError {
     let hello: Hello;
     try {
       hello = v.parse(Hello, decode({ buffer: body, start: 0, end: body.length, owned: true }));
     } catch (error) {
-      return `a malformed HELLO: ${messageOf(error)}`;
+      return new HamletError('INVALID_ARGUMENT', `a malformed HELLO: ${messageOf(error)}`);
     }
     const seat = this.#byName.get(hello.name);
     const secret = Buffer.from(hello.secret, 'base64url');
     if (seat?.secret?.length !== secret.length || !timingSafeEqual(seat.secret, secret)) {
-      return 'the name and the secret do not fit';
+      return new HamletError('UNAUTHENTICATED', 'the name and the secret do not fit');
     }
     seat.secret = undefined;
     this.#drop(seat, 'a new connection has its name');

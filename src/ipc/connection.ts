@@ -176,7 +176,7 @@ export class Connection {
 
 /**
  * Connects to the router and says hello.
- * Throws UNAVAILABLE if the router is not there, PERMISSION_DENIED if it does not know name and secret,
+ * Throws UNAVAILABLE if the router is not there, UNAUTHENTICATED if name and secret do not fit,
  * DEADLINE_EXCEEDED if it does not answer, CANCELLED if the signal is aborted.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {

@@ -1,3 +1,6 @@
+/** The longest time that setTimeout can wait: it takes anything longer for no time at all. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * The moments at which the calls behind their handlers' signals have to be over, on the clock of
  * performance.now(). A handler that passes its signal on to the calls it makes passes its deadline on too.

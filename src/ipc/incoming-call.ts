@@ -1,6 +1,6 @@
 import { HamletError } from '../lib/errors.js';
 import type { CallContext } from './contract.js';
-import { setDeadline } from './deadline.js';
+import { MAX_TIMER_MS, setDeadline } from './deadline.js';
 import { WINDOW_BYTES } from './frame.js';
 
 /** One open call, seen from its server. It is the context that its handler gets. */
@@ -71,6 +71,7 @@ export class IncomingCall implements CallContext {
   // The caller's own deadline ends the call with a CANCEL; this is for a caller that hangs.
   #watchDeadline(): void {
     const remainingMs = Math.max(0, this.#deadlineAt - performance.now());
+    if (remainingMs > MAX_TIMER_MS) return;
     this.#timer = setTimeout(() => {
       this.end(new HamletError('DEADLINE_EXCEEDED', `${this.key}: the caller's deadline has passed`));
     }, remainingMs);

@@ -1,6 +1,5 @@
 import * as v from 'valibot';
 import { HamletError, isHamletError } from '../lib/errors.js';
-import { IncomingCall } from './incoming-call.js';
 import { MAX_MESSAGE_BYTES } from './assembly.js';
 import { CallTable } from './call-table.js';
 import { decode, encode } from './codec.js';
@@ -9,6 +8,7 @@ import type { CallContext, Method } from './contract.js';
 import { toWire } from './errors.js';
 import { CHUNK_BYTES, FLAG_MESH, type Frame, FrameType, HEADER_BYTES, slotOf } from './frame.js';
 import type { Welcome } from './handshake.js';
+import { IncomingCall } from './incoming-call.js';
 import { type Large, sizeOf, sliceOf, type SlabWriter } from './writer.js';
 
 /** Past this many open calls of one source a new one is refused. */
@@ -32,7 +32,7 @@ export class IncomingCalls {
   readonly #methods = new Map<string, Registered>();
   readonly #services = new Set<string>();
   readonly #bySource = new Map<number, CallTable<IncomingCall>>();
-  #callers: Readonly<Record<string, readonly number[]>> = {};
+  #callers: ReadonlyMap<string, readonly number[]> = new Map();
 
   constructor(writer: SlabWriter, log: MeshLog, nameOf: (address: number) => string) {
     this.#writer = writer;
@@ -48,12 +48,12 @@ export class IncomingCalls {
   }
 
   welcome(welcome: Welcome): void {
-    this.#callers = welcome.callers;
+    this.#callers = new Map(Object.entries(welcome.callers));
   }
 
   /** Throws FAILED_PRECONDITION if this endpoint does not declare the service, or serves it already. */
   register(service: string, methods: ReadonlyMap<string, Registered>): void {
-    if (this.#callers[service] === undefined) {
+    if (!this.#callers.has(service)) {
       throw new HamletError('FAILED_PRECONDITION', `this endpoint's declaration does not serve ${service}`);
     }
     if (this.#services.has(service))
@@ -77,7 +77,7 @@ export class IncomingCalls {
     const [key, remainingMs, body] = request;
     const registered = this.#methods.get(key);
     if (registered === undefined) return this.#refuseUnknown(source, id, key);
-    if (!this.#callers[registered.service]?.includes(slotOf(source))) {
+    if (this.#callers.get(registered.service)?.includes(slotOf(source)) !== true) {
       const message = `${this.#nameOf(source)} may not call ${registered.service}`;
       return this.#refuse(source, id, new HamletError('PERMISSION_DENIED', message));
     }
@@ -231,7 +231,7 @@ export class IncomingCalls {
 
   #refuseUnknown(address: number, id: number, key: string): void {
     const service = key.slice(0, key.lastIndexOf('.'));
-    if (this.#services.has(service) || this.#callers[service] === undefined) {
+    if (this.#services.has(service) || !this.#callers.has(service)) {
       this.#refuse(address, id, new HamletError('UNIMPLEMENTED', `${key}: no such method`));
     } else {
       this.#refuse(address, id, new HamletError('UNAVAILABLE', `${service} is not served yet`), FLAG_MESH);

@@ -1,6 +1,6 @@
-import { HamletError } from '../lib/errors.js';
+import { codeOf, HamletError } from '../lib/errors.js';
 import { CallTable } from './call-table.js';
-import { deadlineOf } from './deadline.js';
+import { deadlineOf, MAX_TIMER_MS } from './deadline.js';
 import { MeshError } from './errors.js';
 import { type Frame, FrameType, slotOf } from './frame.js';
 import type { Welcome } from './handshake.js';
@@ -40,7 +40,7 @@ export class OutgoingCalls implements CallOwner {
   readonly writer: SlabWriter;
   readonly #calls = new CallTable<OutgoingCall>();
   readonly #watches = new Map<AbortSignal, Watch>();
-  #routes: Readonly<Record<string, number>> = {};
+  #routes: ReadonlyMap<string, number> = new Map();
   #closed: HamletError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #timerAtMs = Infinity;
@@ -55,7 +55,7 @@ export class OutgoingCalls implements CallOwner {
   }
 
   welcome(welcome: Welcome): void {
-    this.#routes = welcome.routes;
+    this.#routes = new Map(Object.entries(welcome.routes));
   }
 
   /** Makes a unary call; Infinity means no deadline. The promise is rejected with a HamletError, and with nothing else. */
@@ -132,7 +132,7 @@ export class OutgoingCalls implements CallOwner {
     const { key } = target;
     if (this.#closed !== undefined) throw this.#closed;
     if (signal?.aborted === true) throw givenUp(key, signal);
-    const slot = this.#routes[target.service];
+    const slot = this.#routes.get(target.service);
     if (slot === undefined) {
       throw new HamletError('PERMISSION_DENIED', `${key}: the declaration of this endpoint does not name it`);
     }
@@ -140,11 +140,11 @@ export class OutgoingCalls implements CallOwner {
       throw new MeshError('RESOURCE_EXHAUSTED', `${key}: too many calls of this endpoint are open`);
     }
     const nowMs = performance.now();
-    const deadlineAtMs = Math.min(nowMs + deadlineMs, deadlineOf(signal));
-    if (deadlineAtMs <= nowMs) throw new HamletError('DEADLINE_EXCEEDED', `${key}: no time left`);
-    const remainingMs = deadlineAtMs === Infinity ? 0 : Math.ceil(deadlineAtMs - nowMs);
+    const remainingMs = Math.min(deadlineMs, deadlineOf(signal) - nowMs);
+    if (remainingMs <= 0) throw new HamletError('DEADLINE_EXCEEDED', `${key}: no time left`);
     const id = this.#calls.newId();
     this.#sendRequest(slot, id, key, remainingMs, request);
+    const deadlineAtMs = nowMs + remainingMs;
     const call = new Call(this, id, slot, key, deadlineAtMs, signal);
     this.#calls.add(call);
     if (deadlineAtMs < this.#timerAtMs) this.#arm(deadlineAtMs);
@@ -153,9 +153,11 @@ export class OutgoingCalls implements CallOwner {
   }
 
   #sendRequest(slot: number, id: number, key: string, remainingMs: number, request: unknown): void {
+    // Rounded down, so that it never grows on the way; 0 would stand for no deadline.
+    const wholeMs = remainingMs === Infinity ? 0 : Math.max(1, Math.floor(remainingMs));
     let large: Large | undefined;
     try {
-      large = this.writer.message(FrameType.REQUEST, slot, id, [key, remainingMs, request]);
+      large = this.writer.message(FrameType.REQUEST, slot, id, [key, wholeMs, request]);
     } catch (cause) {
       throw new HamletError('INVALID_ARGUMENT', `${key}: the request cannot be sent`, { cause });
     }
@@ -171,7 +173,8 @@ export class OutgoingCalls implements CallOwner {
     clearTimeout(this.#timer);
     this.#timerAtMs = atMs;
     if (atMs === Infinity) return;
-    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, atMs - performance.now()));
+    const waitMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => this.#onTimer(), waitMs);
   }
 
   #onTimer(): void {
@@ -222,6 +225,6 @@ export class OutgoingCalls implements CallOwner {
 /** The error of a call whose caller's signal is aborted. */
 export function givenUp(key: string, signal: AbortSignal): HamletError {
   const reason: unknown = signal.reason;
-  const code = reason instanceof Error && reason.name === 'TimeoutError' ? 'DEADLINE_EXCEEDED' : 'CANCELLED';
+  const code = codeOf(reason) === 'DEADLINE_EXCEEDED' ? 'DEADLINE_EXCEEDED' : 'CANCELLED';
   return new HamletError(code, `${key}: given up by the caller`, { cause: reason });
 }

@@ -81,10 +81,9 @@ void t.test('unary calls', async (t) => {
 
   const { hops } = await caller.remaining({}, { deadlineMs: 2_000 });
   const [first = 0, second = 0] = hops;
-  t.ok(
-    first <= 2_000 && second <= first + 1 && second > 1_000,
-    `what remains goes down: ${hops.join(', ')} ms`,
-  );
+  t.ok(first <= 2_000 && second <= first && second > 500, `what remains goes down: ${hops.join(', ')} ms`);
+  const [long = 0] = (await caller.remaining({}, { deadlineMs: 1e11 })).hops;
+  t.ok(long > 9e10, 'a deadline may be further away than a timer can wait');
 });
 
 void t.test('streams', async (t) => {
@@ -167,7 +166,7 @@ void t.test('how a thread ends', async (t) => {
     const victim = mesh.probe(
       {},
       {
-        resourceLimits: { maxOldGenerationSizeMb: 96 },
+        resourceLimits: { maxOldGenerationSizeMb: 32 },
         onEvent: (event) => events.push(event.kind),
       },
     );

@@ -1,12 +1,13 @@
 import { pino } from 'pino';
 import t from 'tap';
 import { client } from '../../src/ipc/client.js';
+import { connect } from '../../src/ipc/connection.js';
 import { encode } from '../../src/ipc/codec.js';
 import { FrameType, makeFrame, MAX_BODY_BYTES, Offset } from '../../src/ipc/frame.js';
 import { serve } from '../../src/ipc/server.js';
 import { isHamletError } from '../../src/lib/errors.js';
 import { poll } from '../../src/lib/time.js';
-import { Mesh } from './fixtures/mesh.js';
+import { Mesh, silent } from './fixtures/mesh.js';
 import type { RawPeer } from './fixtures/raw-peer.js';
 import { main, probe } from './fixtures/services.js';
 
@@ -73,7 +74,11 @@ void t.test('whoever breaks the rules is disconnected, and nobody else', async (
   for (const [what, { bytes, reason }] of Object.entries(before)) {
     const peer = await mesh.mute();
     peer.socket.write(bytes());
-    t.match((await peer.next()).value, { code: 'INVALID_ARGUMENT', message: reason }, `${what}: is told`);
+    t.match(
+      (await peer.next()).value,
+      { code: /INVALID_ARGUMENT|UNAUTHENTICATED/, message: reason },
+      `${what}: is told`,
+    );
     await peer.closed;
     t.match(lines.pop(), reason, `${what}: is logged`);
     t.equal((await caller.echo({ text: what })).text, what, `${what}: others go on`);
@@ -101,6 +106,12 @@ void t.test('whoever breaks the rules is disconnected, and nobody else', async (
     t.match(lines.pop(), reason, `${what}: is logged`);
     t.equal((await caller.echo({ text: what })).text, what, `${what}: others go on`);
   }
+
+  const wrong = { path: mesh.router.path, name: 'other', secret: 'AAAA', log: silent };
+  await t.rejects(connect(wrong), { code: 'UNAUTHENTICATED' });
+  const nowhere = { ...wrong, path: `${mesh.router.path}.not` };
+  await t.rejects(connect(nowhere), { code: 'UNAVAILABLE' });
+  await t.rejects(connect({ ...wrong, signal: AbortSignal.abort() }), { code: 'CANCELLED' });
 
   const secret = mesh.router.admit('other');
   const first = await mesh.mute();

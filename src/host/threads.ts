@@ -1,5 +1,5 @@
 import { type ResourceLimits, Worker } from 'node:worker_threads';
-import { errnoOf } from '../lib/errors.js';
+import { errnoOf, HamletError } from '../lib/errors.js';
 import { deferred } from '../ipc/deferred.js';
 import {
   HEARTBEAT_MS,
@@ -20,7 +20,12 @@ export interface ThreadOptions {
   readonly log?: ThreadLog;
   readonly resourceLimits?: ResourceLimits;
   readonly env?: NodeJS.ProcessEnv;
-  /** A thread whose event loop has not turned for this long is reported as stuck, in milliseconds. */
+  /** Options of Node's own for the thread; those of this process by default. */
+  readonly execArgv?: readonly string[];
+  /**
+   * A thread whose event loop has not turned for this long is reported as stuck, in milliseconds. Loading its
+   * modules does not count.
+   */
   readonly stuckAfterMs?: number;
   readonly onEvent?: (event: ThreadEvent) => void;
 }
@@ -77,6 +82,7 @@ export class Thread {
       workerData,
       ...(options.resourceLimits !== undefined && { resourceLimits: options.resourceLimits }),
       ...(options.env !== undefined && { env: options.env }),
+      ...(options.execArgv !== undefined && { execArgv: [...options.execArgv] }),
     });
     const ready = deferred<undefined>();
     const exited = deferred<ThreadExit>();
@@ -94,7 +100,9 @@ export class Thread {
     this.#worker.on('exit', (exitCode) => {
       clearInterval(watch);
       const cause = this.#causeOf(exitCode);
-      ready.reject(new Error(`${this.name} ended before it was ready`));
+      ready.reject(
+        new HamletError('UNAVAILABLE', `${this.name} ended before it was ready: ${inWords(cause)}`),
+      );
       exited.resolve(cause);
       this.#emit({ kind: 'exit', cause });
     });
@@ -150,7 +158,9 @@ export class Thread {
         const stoodStillMs = Math.max(0, now - checkedMs - stuckAfterMs);
         checkedMs = now;
         changedMs += stoodStillMs;
-        if (beat !== last) {
+        if (beat === 0) {
+          changedMs = now;
+        } else if (beat !== last) {
           last = beat;
           changedMs = now;
           if (stuck) this.#emit({ kind: 'recovered' });
@@ -170,6 +180,11 @@ export class Thread {
 /** Starts a worker thread. Everything that happens to it reaches `onEvent`; the last event is its exit. */
 export function startThread(options: ThreadOptions): Thread {
   return new Thread(options);
+}
+
+function inWords(exit: ThreadExit): string {
+  if (exit.kind === 'crashed') return exit.error?.message ?? `exit code ${exit.exitCode}`;
+  return exit.kind === 'out-of-memory' ? exit.message : exit.kind;
 }
 
 function describe(error: unknown): ThreadError {

@@ -45,7 +45,9 @@ export async function runWorker<Data = unknown>(
   const thread = workerData as ThreadData;
   const log = makeLog(name, thread.log);
   const beats = new Int32Array(thread.heartbeat);
-  setInterval(() => Atomics.add(beats, 0, 1), HEARTBEAT_MS).unref();
+  const beat = () => Atomics.add(beats, 0, 1);
+  beat();
+  setInterval(beat, HEARTBEAT_MS).unref();
 
   const stopping = new AbortController();
   port.on('message', (message: HostMessage) => {

@@ -51,7 +51,8 @@ async function start(name: WorkerName): Promise<void> {
     log: { level: 'silent' },
   });
   threads.set(name, thread);
-  await thread.ready;
+  // Whatever keeps it from that is reported when it is to be killed.
+  await thread.ready.catch(() => undefined);
 }
 
 /** Ends a worker in one of the ways in which workers end, and starts it again. */

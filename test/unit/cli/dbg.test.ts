@@ -240,7 +240,8 @@ void t.test('condition', async (t) => {
 
 void t.test('certs', async (t) => {
   const dayMs = 86_400_000;
-  const nowMs = Date.now() + 500;
+  // Half an hour more, so that the hours do not depend on when the command looks at its clock.
+  const nowMs = Date.now() + 1_800_000;
   const authority = {
     name: 'id-ca',
     subject: 'CN=node ID CA',
@@ -268,9 +269,9 @@ void t.test('certs', async (t) => {
   const [text, , code] = await run(['certs'], endpoint);
   t.equal(code, 0);
   t.match(text.split('\n'), [
-    /^NAME {7}HOLDER {10}USAGE {6}ISSUER {2}SERIAL {8}ENDS IN {3}RENEWED IN {2}SUBJECT$/,
-    /^id-ca {6}hamlet.certs {4}authority {2}id-ca {3}0123456789ab {2}(3650d0h|3649d23h) +- +CN=node ID CA$/,
-    /^apiserver {2}kube.apiserver {2}serving {4}id-ca {3}0123456789ab {2}\d+d\d+h +(60d0h|59d23h) +CN=/,
+    /^NAME {7}HOLDER {10}USAGE {6}ISSUER {2}SERIAL {8}ENDS IN {2}RENEWED IN {2}SUBJECT$/,
+    /^id-ca {6}hamlet.certs {4}authority {2}id-ca {3}0123456789ab {2}3650d0h {2}- {11}CN=node ID CA$/,
+    /^apiserver {2}kube.apiserver {2}serving {4}id-ca {3}0123456789ab {2}90d0h {4}60d0h {7}CN=/,
     /^$/,
   ]);
   const [json] = await run(['certs', '-o', 'json'], endpoint);

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parseAuthorities, parsePki, staleLeaves } from '../../src/workers/certs/pki.js';
-import { facts, freshPki } from '../unit/certs/fixtures.js';
+import { sleep } from '../../src/lib/time.js';
+import { facts, freshPki, never } from '../unit/certs/fixtures.js';
 import { TestEtcd } from './certs-etcd.js';
 import { bootstrap, fingerprints, pkiSize, valuesIn } from './certs-helpers.js';
 
@@ -59,9 +60,10 @@ void t.test('an etcd killed under the write keeps all or nothing', async (t) => 
   for (const delayMs of [0, 1, 2, 4, 8]) {
     await using etcd = await TestEtcd.start();
     await using store = etcd.store();
+    let killed = Promise.resolve();
     const write = async (...args: Parameters<typeof store.write>): Promise<boolean> => {
       const written = store.write(...args);
-      setTimeout(() => void etcd.kill(), delayMs);
+      killed = sleep(delayMs, never).then(() => etcd.kill());
       return await written;
     };
     const read = (signal: AbortSignal) => store.read(signal);
@@ -69,7 +71,8 @@ void t.test('an etcd killed under the write keeps all or nothing', async (t) => 
       () => true,
       () => false,
     );
-    await etcd.kill();
+    // Not the one that is started next, when the write was quicker than the delay.
+    await killed;
     await etcd.start();
     const left = (await valuesIn(etcd)).size;
     if (told) t.equal(left, pkiSize, `${delayMs} ms: what was confirmed is there`);

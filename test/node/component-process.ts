@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
@@ -81,6 +81,19 @@ export class ComponentProcess {
 
   signal(signal: NodeJS.Signals): void {
     this.#process?.kill(signal);
+  }
+
+  /** Stops it where it is, and waits until each of its threads stands still: until then one of them may answer. */
+  async suspend(): Promise<void> {
+    this.signal('SIGSTOP');
+    const tasks = `/proc/${this.#process?.pid}/task`;
+    await poll(
+      () =>
+        readdirSync(tasks).every((id) =>
+          /^State:\s*T/m.test(readFileSync(`${tasks}/${id}/status`, 'latin1')),
+        ) || undefined,
+      { everyMs: 1, timeoutMs: 10_000, what: `${this.#component.name} standing still` },
+    );
   }
 
   /** Sends a signal and waits for the end. */

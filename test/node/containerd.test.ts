@@ -116,7 +116,7 @@ void t.test('its probe answers by CRI, and tells when it hangs or is gone', asyn
     message: /status 12: unknown method NoSuchMethod/,
   });
 
-  process.signal('SIGSTOP');
+  await process.suspend();
   t.equal(await process.probe(300), 'no answer: not within 300 ms');
   process.signal('SIGCONT');
   t.equal(await process.probe(), undefined);

@@ -13,7 +13,7 @@ void t.test('etcd answers a linearizable read on a socket that only root can rea
   t.equal(statSync(runPaths(run).etcd).mode & 0o777, 0o700);
   t.equal(statSync(data).mode & 0o777, 0o700);
 
-  process.signal('SIGSTOP');
+  await process.suspend();
   t.equal(await process.probe(300), 'no answer: not within 300 ms');
   process.signal('SIGCONT');
   t.equal(await process.probe(), undefined);

@@ -74,7 +74,8 @@ void t.test('a node that was killed with everything running', async (t) => {
   const { code, stdout, stderr } = await node.reset();
   t.equal(code, 0, stdout + stderr);
   t.comment(stdout);
-  t.match(stdout, /^ok {2}pods .*2 pods/m, 'and the pods');
+  // The folder of the deleted one is there until the kubelet tidies up, every other second.
+  t.match(stdout, /^ok {2}pods .*[23] pods/m, 'and the pods');
   t.same(compareSnapshots(before, machineSnapshot()), [], 'the machine is as before');
   t.notOk(existsSync(path.join(node.folder, 'state')), 'the state is gone');
   t.notOk(existsSync(path.join(node.folder, 'run')), 'so is the run-time folder');

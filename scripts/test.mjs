@@ -47,6 +47,23 @@ function check(title, ...words) {
   console.log(`   ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
 }
 
+/**
+ * What failed, by file and by test, and the beginning of what each says about it: the reporter's own words are lost
+ * where only the end of the output is kept.
+ * @param {string} output
+ */
+function failures(output) {
+  const [said, lines] = [30, []];
+  let left = 0;
+  for (const line of output.split('\n')) {
+    if (/^ *not ok /.test(line)) left = said;
+    else if (/^ *(\.\.\.|ok .*|at:|source: .*)$/.test(line)) left = 0;
+    if (left > 0 && line.trim() !== '') lines.push(line.trimEnd());
+    left -= 1;
+  }
+  return lines;
+}
+
 // Only these suites need root and the components.
 const withComponents = ['node', 'kubernetes', 'pki'];
 const level = names.some((name) => withComponents.includes(name)) ? '--prepare-only' : '--build-only';
@@ -67,8 +84,7 @@ for (const name of names) {
   const tap = ['node_modules/.bin/tap', '--disable-coverage', '--reporter=terse', `--output-file=${file}`];
   ok = run(...tap, ...suites[name], ...patterns.map((pattern) => `dist/test/${pattern}.test.js`)) && ok;
   const output = readFileSync(file, 'utf8');
-  // The reporter shows what differs; this is which file and which test, where each can be found again.
-  for (const line of output.match(/^ *not ok .*$/gm) ?? []) console.log(line.trimEnd());
+  for (const line of failures(output)) console.log(line);
   // tap's last words: "# { total: 12, pass: 11, fail: 1 }"
   const summary = output.match(/^# \{ total: .*\}$/m)?.[0] ?? '';
   const count = (word) => Number(summary.match(new RegExp(`\\b${word}: (\\d+)`))?.[1] ?? 0);

@@ -1,28 +1,27 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import * as v from 'valibot';
-import {
-  child as childSchema,
-  type Child,
-  type ExitStatus,
-  type SpawnRequest,
-} from '../ipc/services/host.js';
+import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
-import { replaceFile } from '../lib/files.js';
 import type { Log } from '../lib/log.js';
-import { sleep } from '../lib/time.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
+import { readTable, writeTable } from './children-table.js';
 import { checkProgram, execFailure } from './exec.js';
+import { findStrays, sortLeftovers } from './leftovers.js';
+import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
 import type { Secrets } from './secrets.js';
 
 /** Where the children's output goes (src/host/pipes.ts). */
 export interface Outputs {
   /** Descriptors for a run's stdout and stderr, to be closed when the child has its copies. */
   openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void };
+  /** Says that what comes from now on belongs to this run, which has its descriptors already. */
+  adopt(name: string, run: number): void;
+  /** Whether a process has the component's pipes as its stdout and stderr. */
+  isOutputOf(name: string, pid: number): boolean;
   /** Resolves when all that the ended run wrote has been read. */
   endRun(name: string): Promise<boolean>;
+  /** Where the components' stdout pipes are, by the components' names. */
+  readonly stdouts: ReadonlyMap<string, string>;
 }
 
 export interface ChildrenOptions {
@@ -41,9 +40,16 @@ export interface ChildNews {
   readonly snapshot: boolean;
 }
 
+/** What became of an earlier run's children; all by name. */
+export interface Takeover {
+  readonly adopted: readonly string[];
+  readonly ended: readonly string[];
+}
+
 /** How long a process may take to heed SIGTERM, and then to vanish after SIGKILL, in milliseconds. */
 const endPatienceMs = 10_000;
-const endPollMs = 25;
+/** How often to look whether what is not this process's own child is still there, in milliseconds. */
+const adoptedPollMs = 100;
 
 /**
  * The table of children: what runs, under which pid, since when, and how the last one ended. The only place that
@@ -56,6 +62,9 @@ export class Children {
   readonly #starting = new Set<string>();
   /** Ended runs whose last lines are still being read. */
   readonly #draining = new Map<string, Promise<unknown>>();
+  /** Those that another run of Hamlet has started, each with the timer that looks after it. */
+  readonly #adopted = new Map<string, NodeJS.Timeout>();
+  #released = false;
 
   constructor(options: ChildrenOptions) {
     this.#options = options;
@@ -90,7 +99,7 @@ export class Children {
       await this.#draining.get(name);
       const run = (old?.run ?? 0) + 1;
       const started = await this.#execute(file, args, { env, cwd, name, run });
-      return this.#record(started, name, run, digestOf(request));
+      return this.#record(started, name, run, request.digest);
     } catch (error) {
       await this.#removeSecrets(name);
       throw error;
@@ -108,18 +117,46 @@ export class Children {
   }
 
   /**
-   * Ends what a run of Hamlet that was killed has left behind, and remembers how often each component was started.
-   * Returns the names of what was ended; throws INTERNAL, naming it, for what even SIGKILL does not end.
+   * Takes up what an earlier run of Hamlet has left: goes on with the components that run as its record says and still
+   * have their pipes, and ends the rest. `wasKilled` says that the record may lack the last start.
+   * Throws INTERNAL, naming it, for what even SIGKILL does not end.
    */
-  async endLeftovers(signal: AbortSignal): Promise<readonly string[]> {
-    const left = readTable(this.#options.file);
-    const alive = left.filter((child) => child.exit === null && isAlive(child.pid, child.startTicks));
-    const ends = await Promise.allSettled(alive.map((child) => this.#end(child, signal)));
-    throwFailures(ends);
-    const exit: ExitStatus = { code: null, signal: 'SIGTERM', atMs: Date.now() };
-    for (const child of left) this.#table.set(child.name, { ...child, exit: child.exit ?? exit });
-    await this.#options.secrets.removeAll();
-    return alive.map((child) => child.name);
+  async takeOver(wasKilled: boolean, signal: AbortSignal): Promise<Takeover> {
+    const { file, outputs, secrets, endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+    const table = readTable(file);
+    const { sound, unsound, gone } = sortLeftovers(table, (name, pid) => outputs.isOutputOf(name, pid));
+    const known = new Set([...sound, ...unsound].map(({ pid }) => pid));
+    const bad = [...unsound, ...(wasKilled ? findStrays(outputs.stdouts, known) : [])];
+    // What is still in the pipes is theirs.
+    for (const { name, run } of table) outputs.adopt(name, run);
+    await endGroups(bad, patienceMs, signal);
+    const exit: ExitStatus = { code: null, signal: null, atMs: Date.now() };
+    for (const child of table) {
+      this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit: child.exit ?? exit });
+    }
+    for (const { name } of [...bad, ...gone]) this.#draining.set(name, outputs.endRun(name));
+    await secrets.adopt(sound.map(({ name }) => name));
+    for (const child of sound) this.#watchAdopted(child);
+    if (table.length > 0) this.#write();
+    return { adopted: sound.map(({ name }) => name), ended: bad.map(({ name }) => name) };
+  }
+
+  /** Ends whatever an earlier run has left. Throws as takeOver() does. */
+  async endLeftovers(signal: AbortSignal): Promise<void> {
+    const { file, outputs, secrets, endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+    const running = readTable(file).filter(
+      ({ exit, pid, startTicks }) => exit === null && isAlive(pid, startTicks),
+    );
+    const strays = findStrays(outputs.stdouts, new Set(running.map(({ pid }) => pid)));
+    await endGroups([...running, ...strays], patienceMs, signal);
+    await secrets.adopt([]);
+  }
+
+  /** Leaves everything that runs to another run of Hamlet: from now on its ends are not this one's business. */
+  release(): void {
+    this.#released = true;
+    for (const timer of this.#adopted.values()) clearInterval(timer);
+    this.#adopted.clear();
   }
 
   /**
@@ -130,7 +167,9 @@ export class Children {
     const ends: PromiseSettledResult<void>[] = [];
     for (const name of order) {
       const child = this.#table.get(name);
-      if (child?.exit === null) ends.push(...(await Promise.allSettled([this.#end(child, signal)])));
+      if (child?.exit !== null) continue;
+      const { endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+      ends.push(...(await Promise.allSettled([endGroup(child, patienceMs, signal)])));
     }
     throwFailures(ends);
   }
@@ -159,44 +198,46 @@ export class Children {
     const startTicks = startTicksOf(pid) ?? 0;
     const child: Child = { name, pid, startTicks, run, startedAtMs: Date.now(), digest, exit: null };
     this.#set(child);
-    started.once('exit', (code, signal) => {
-      // What it started and did not end must not keep its ports and files from the next run.
-      sendSignal(-pid, 'SIGKILL');
-      this.#draining.set(name, this.#options.outputs.endRun(name));
-      void this.#removeSecrets(name).then(() => {
-        this.#set({ ...child, exit: { code, signal, atMs: Date.now() } });
-      });
-    });
+    started.once('exit', (code, signal) => this.#ended(child, code, signal));
     return child;
+  }
+
+  #watchAdopted(child: Child): void {
+    const timer = setInterval(() => {
+      if (isAlive(child.pid, child.startTicks)) return;
+      clearInterval(timer);
+      this.#adopted.delete(child.name);
+      // Only a parent is told how.
+      this.#ended(child, null, null);
+    }, adoptedPollMs);
+    this.#adopted.set(child.name, timer);
+  }
+
+  #ended(child: Child, code: number | null, signal: string | null): void {
+    if (this.#released) return;
+    const { name, pid } = child;
+    // What it started and did not end must not keep its ports and files from the next run.
+    sendSignal(-pid, 'SIGKILL');
+    this.#draining.set(name, this.#options.outputs.endRun(name));
+    void this.#removeSecrets(name).then(() => {
+      this.#set({ ...child, exit: { code, signal, atMs: Date.now() } });
+    });
   }
 
   #set(child: Child): void {
     this.#table.set(child.name, child);
     this.#changes.send(child);
+    this.#write();
+  }
+
+  #write(): void {
+    if (this.#released) return;
     try {
-      replaceFile(this.#options.file, JSON.stringify(this.all), 0o600);
+      writeTable(this.#options.file, this.all);
     } catch (error) {
       // A full disk is no reason to end what runs; the next change writes the whole table again.
       this.#options.log?.error({ err: error }, `the table of children was not written: ${messageOf(error)}`);
     }
-  }
-
-  async #end({ name, pid, startTicks }: Child, signal: AbortSignal): Promise<void> {
-    const { endPatienceMs: patienceMs = endPatienceMs } = this.#options;
-    const hasEnded = async (): Promise<boolean> => {
-      const deadlineMs = performance.now() + patienceMs;
-      while (isAlive(pid, startTicks)) {
-        if (performance.now() >= deadlineMs) return false;
-        await sleep(endPollMs, signal);
-      }
-      return true;
-    };
-    signalGroup(pid, 'SIGTERM');
-    const heeded = await hasEnded();
-    // What it started and did not end goes in any case.
-    sendSignal(-pid, 'SIGKILL');
-    if (heeded || (await hasEnded())) return;
-    throw new HamletError('INTERNAL', `${name} (process ${pid}) is there even after SIGKILL`);
   }
 
   /** Secrets that cannot be taken away are told of; the end of their component, or a new start, has to go on. */
@@ -207,37 +248,4 @@ export class Children {
       this.#options.log?.error({ err: error }, `the secrets of ${name} are still there: ${messageOf(error)}`);
     }
   }
-}
-
-function digestOf({ argv, env, cwd, secrets }: SpawnRequest): string {
-  const hash = createHash('sha256').update(JSON.stringify([argv, env, cwd]));
-  for (const { name, data } of secrets) hash.update(`\0${name}\0`).update(data);
-  return hash.digest('hex');
-}
-
-/**
- * The table as a run of Hamlet left it. One that cannot be read is no table: it lies on a file system that is empty
- * after a boot.
- */
-export function readTable(file: string): Child[] {
-  try {
-    return v.parse(v.array(childSchema), JSON.parse(readFileSync(file, 'utf8')));
-  } catch {
-    return [];
-  }
-}
-
-/** As sendSignal(); SIGTERM is followed by SIGCONT, without which a stopped process would not notice it. */
-function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
-  const received = sendSignal(-pid, signal);
-  if (signal === 'SIGTERM') sendSignal(-pid, 'SIGCONT');
-  return received;
-}
-
-function throwFailures(results: readonly PromiseSettledResult<void>[]): void {
-  const reasons = results.flatMap((result): unknown[] =>
-    result.status === 'rejected' ? [result.reason] : [],
-  );
-  if (reasons.length === 1) throw reasons[0];
-  if (reasons.length > 1) throw new HamletError('INTERNAL', reasons.map(messageOf).join('; '));
 }

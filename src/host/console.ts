@@ -42,6 +42,11 @@ export class ConsoleReport {
     void this.#run();
   }
 
+  /** Says something that no condition tells. */
+  note(text: string): void {
+    this.#line(`--  ${text}`);
+  }
+
   /** Says nothing any more. */
   close(): void {
     this.#end.abort();

@@ -67,7 +67,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const run = runPaths(config.paths.run);
   ensureFolder(config.paths.run);
   ensureFolder(config.paths.state, 0o700);
-  using _lock = takeLock(run.lock, 'Hamlet runs');
+  using lock = takeLock(run.lock, 'Hamlet runs');
   recordSysctls(config);
 
   const pipes = await Pipes.open({ dir: run.pipes, startsFile: path.join(config.paths.state, 'starts') });
@@ -81,9 +81,11 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     outputs: pipes,
     log,
   });
-  const left = await children.endLeftovers(signal);
-  if (left.length > 0) log.warn({ left }, `ended what an earlier run left behind: ${left.join(', ')}`);
-  await checkPorts(config);
+  const { adopted, ended } = await children.takeOver(lock.wasLeft, signal);
+  if (adopted.length > 0) report.note(`goes on with what runs already: ${adopted.join(', ')}`);
+  if (adopted.length > 0) log.info({ adopted }, `goes on with what runs already: ${adopted.join(', ')}`);
+  if (ended.length > 0) log.warn({ ended }, `ended what an earlier run left behind: ${ended.join(', ')}`);
+  await checkPorts(config, adopted);
 
   const router = await Router.listen({ path: `${run.mesh}/router.sock`, endpoints, log });
   const connection = await connect({

@@ -17,6 +17,7 @@ import {
   type RingLimits,
   type RingMemory,
 } from '../lib/ring/memory.js';
+import { isSameFile } from './leftovers.js';
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
@@ -55,11 +56,17 @@ interface Pipe {
  * and containerd all log to stderr alone.
  */
 export class Pipes {
+  readonly #dir: string;
   readonly #pipes: readonly Pipe[];
   readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
   readonly #wake = new SharedArrayBuffer(4);
 
-  private constructor(pipes: readonly Pipe[], rings: readonly { name: string; memory: RingMemory }[]) {
+  private constructor(
+    dir: string,
+    pipes: readonly Pipe[],
+    rings: readonly { name: string; memory: RingMemory }[],
+  ) {
+    this.#dir = dir;
     this.#pipes = pipes;
     this.#rings = rings;
   }
@@ -93,7 +100,7 @@ export class Pipes {
       name,
       memory: createRingMemory(limits, start * sequencesPerStart),
     }));
-    return new Pipes(pipes, rings);
+    return new Pipes(dir, pipes, rings);
   }
 
   /** What the logs worker is to be started with. */
@@ -129,6 +136,17 @@ export class Pipes {
   /** Says which run of `name` writes into its pipes, for one that runs already. */
   adopt(name: string, run: number): void {
     for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);
+  }
+
+  /** Whether a process has the pipes of `name` as its stdout and stderr: those that are there now, not deleted ones. */
+  isOutputOf(name: string, pid: number): boolean {
+    return this.#pipesOf(name).every(({ source, path }) => {
+      return isSameFile(path, `/proc/${pid}/fd/${source === 'stdout' ? 1 : 2}`);
+    });
+  }
+
+  get stdouts(): ReadonlyMap<string, string> {
+    return stdoutPaths(this.#dir);
   }
 
   /** The main thread's own log. */
@@ -171,6 +189,11 @@ export class Pipes {
     if (pipes.length === 0) throw new HamletError('NOT_FOUND', `${name} has no log`);
     return pipes;
   }
+}
+
+/** Where the components' stdout pipes are in the folder of the pipes, by the components' names. */
+export function stdoutPaths(dir: string): ReadonlyMap<string, string> {
+  return new Map(componentNames.map((name) => [name, path.join(dir, `${name}.stdout`)]));
 }
 
 /** Waits until the logs worker has drained the pipe as often as a run has ended. */

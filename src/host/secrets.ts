@@ -91,9 +91,15 @@ export class Secrets {
     throw new HamletError('NOT_FOUND', `${name} has no secrets now`);
   }
 
-  /** Takes away whatever a run that was killed has left. */
-  async removeAll(): Promise<void> {
+  /** Goes on with what an earlier run has given to these components, and takes the rest away. */
+  async adopt(names: readonly string[]): Promise<void> {
     for (const mount of mountsBelow(this.#root)) {
+      const name = path.relative(this.#root, mount.point);
+      if (names.includes(name)) {
+        // They are filled before a component is started.
+        this.#filled.add(name);
+        continue;
+      }
       await exec('umount', ['-l', mount.point]);
       rmdirSync(mount.point);
     }

@@ -4,6 +4,8 @@ import { isAlive, startTicksOf } from './process.js';
 
 /** Held until it is disposed of. */
 export interface Lock {
+  /** Whether its last holder died without letting go. */
+  readonly wasLeft: boolean;
   [Symbol.dispose](): void;
 }
 
@@ -18,7 +20,7 @@ export function takeLock(file: string, what: string): Lock {
   writeFileSync(own, holder, { mode: 0o600 });
   try {
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (link(own, file)) return { [Symbol.dispose]: () => release(file, holder) };
+      if (link(own, file)) return { wasLeft: attempt > 0, [Symbol.dispose]: () => release(file, holder) };
       const [pid = 0, ticks = 0] = read(file).trim().split(' ').map(Number);
       if (pid > 0 && isAlive(pid, ticks)) {
         throw new HamletError('FAILED_PRECONDITION', `${what} already, as process ${pid} (${file})`);

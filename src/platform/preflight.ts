@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { HamletError, errnoOf } from '../lib/errors.js';
+import type { ComponentName } from '../lib/names.js';
 import type { Config } from './config.js';
 import { spaceProblem } from './disk.js';
 import { missingKernelFeatures } from './kernel.js';
@@ -34,12 +35,14 @@ export async function checkHost(config: Config): Promise<void> {
 }
 
 /**
- * Checks that the ports of the configuration are free. Call it when what an earlier run left behind has ended.
+ * Checks that the ports of the configuration are free, but for those of the components that run already. Call it when
+ * what an earlier run left behind has been taken over or has ended.
  * Throws FAILED_PRECONDITION that names each taken port, its setting and the process that holds it.
  */
-export async function checkPorts(config: Config): Promise<void> {
+export async function checkPorts(config: Config, running: readonly string[] = []): Promise<void> {
   const problems = await Promise.all(
     listeners(config).map(async ({ setting, port, address }) => {
+      if (running.includes(holders[setting])) return [];
       if (await isFree(port, address)) return [];
       const holder = portHolder(port);
       const by = holder === undefined ? '' : ` by ${holder.name} (process ${holder.pid})`;
@@ -49,6 +52,18 @@ export async function checkPorts(config: Config): Promise<void> {
   const found = problems.flat();
   if (found.length > 0) throw unfit(found.join('\n'), found);
 }
+
+/** Who listens on which port. */
+const holders: Readonly<Record<keyof Config['ports'], ComponentName | 'hamlet'>> = {
+  debug: 'hamlet',
+  apiserver: 'kube.apiserver',
+  kubelet: 'kube.kubelet',
+  kubeletHealth: 'kube.kubelet',
+  controllerManager: 'kube.controller-manager',
+  scheduler: 'kube.scheduler',
+  proxyHealth: 'kube.proxy',
+  proxyMetrics: 'kube.proxy',
+};
 
 interface Listener {
   readonly setting: keyof Config['ports'];

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { uptime } from 'node:os';
 import { errnoOf } from '../lib/errors.js';
 
 /**
@@ -18,6 +19,14 @@ export function startTicksOf(pid: number): number | undefined {
   if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
   const ticks = Number(fields[19]);
   return Number.isFinite(ticks) ? ticks : undefined;
+}
+
+/** Clock ticks of /proc/PID/stat in a second: USER_HZ, the same on all of Linux' architectures that Hamlet runs on. */
+const ticksPerSecond = 100;
+
+/** How long ago something was started that has this start time, in milliseconds. */
+export function ageMs(startTicks: number): number {
+  return Math.max(0, (uptime() - startTicks / ticksPerSecond) * 1_000);
 }
 
 /** Whether the process that was started at `startTicks` under this pid is still alive. */

@@ -6,6 +6,10 @@ export type Cause =
   | { readonly kind: 'exec-failed'; readonly message: string }
   | { readonly kind: 'probe-failed'; readonly message: string }
   | { readonly kind: 'start-timeout'; readonly message: string }
+  /** It ended while nobody was there to be told how. */
+  | { readonly kind: 'lost' }
+  /** It runs with other arguments or configuration than it should by now. */
+  | { readonly kind: 'outdated' }
   | { readonly kind: 'error'; readonly message: string };
 
 /** Probes of something healthy that fail one after the other. */
@@ -67,10 +71,13 @@ export type TreeEvent =
   /** It runs no more, or could not be started. */
   | { readonly kind: 'ended'; readonly name: string; readonly cause: Cause }
   /**
-   * It runs already: found at the start of the owner, not started by it. What follows from it comes with the next
-   * event, so that all that runs can be named before anything is started beside it.
+   * It runs already: found at the start of the owner, not started by it, and executed `ageMs` ago (0 unless given).
+   * What follows from it comes with the next event, so that all that runs can be named before anything is started
+   * beside it.
    */
-  | { readonly kind: 'adopted'; readonly name: string }
+  | { readonly kind: 'adopted'; readonly name: string; readonly ageMs?: number }
+  /** What runs is not what should run: it is to be ended and started anew. */
+  | { readonly kind: 'outdated'; readonly name: string }
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
 
@@ -89,6 +96,10 @@ export function describeCause(cause: Cause): string {
       return `stopped answering: ${cause.message}`;
     case 'start-timeout':
       return `did not become ready: ${cause.message}`;
+    case 'lost':
+      return 'ended while Hamlet did not run';
+    case 'outdated':
+      return 'runs with other settings than it should';
     case 'error':
       return cause.message;
     default:

@@ -6,6 +6,9 @@ import type { Action, Cause, Spec, State, TreeEvent } from './state.js';
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Stopping = Extract<State, { kind: 'stopping' }>;
 
+/** How long something that runs already, and should be ready by its age, may take to its first good probe. */
+const adoptionPatienceMs = 20_000;
+
 interface Node {
   readonly spec: Spec;
   state: State;
@@ -67,8 +70,10 @@ export class Tree {
         this.#ended(this.#node(event.name), event.cause, nowMs);
         return this.#advance(nowMs);
       case 'adopted':
-        this.#adopted(this.#node(event.name), nowMs);
+        this.#adopted(this.#node(event.name), event.ageMs ?? 0, nowMs);
         return [];
+      case 'outdated':
+        return this.#outdated(this.#node(event.name), nowMs);
       case 'stop':
         this.#stopping = true;
         return this.#advance(nowMs);
@@ -121,11 +126,22 @@ export class Tree {
     if (node.state.kind === 'starting') node.state = { ...node.state, executedMs: nowMs };
   }
 
-  #adopted(node: Node, nowMs: number): void {
+  #adopted(node: Node, ageMs: number, nowMs: number): void {
     const { kind } = node.state;
     // Even when everything is being stopped: what runs has to be ended.
     if (kind !== 'waiting' && kind !== 'backoff' && kind !== 'stopped') return;
-    node.state = { kind: 'starting', sinceMs: nowMs, executedMs: nowMs, lastProbe: '' };
+    // One that has had its time to start and does not answer hangs, and that is not waited for all over again.
+    const spentMs = Math.min(ageMs, Math.max(0, node.spec.startTimeoutMs - adoptionPatienceMs));
+    node.state = { kind: 'starting', sinceMs: nowMs, executedMs: nowMs - spentMs, lastProbe: '' };
+  }
+
+  /** It is no failure, so nothing is counted: it goes, and comes back at once. */
+  #outdated(node: Node, nowMs: number): Action[] {
+    const { spec, state } = node;
+    if (this.#stopping || !isUp(state)) return [];
+    const cause: Cause = { kind: 'outdated' };
+    node.state = { kind: 'stopping', killAtMs: nowMs + spec.stopPatienceMs, killed: false, cause };
+    return [{ kind: 'terminate', name: spec.name }];
   }
 
   #probed(node: Node, probe: { ok: boolean; message: string }, nowMs: number): Action[] {

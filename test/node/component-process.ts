@@ -6,7 +6,7 @@ import type { Test } from 'tap';
 import { messageOf } from '../../src/lib/errors.js';
 import { deadline, poll } from '../../src/lib/time.js';
 import { inspectMachine } from '../../src/platform/machine.js';
-import type { Component, Context } from '../../src/workers/kubelet/component.js';
+import { writeConfiguration, type Component, type Context } from '../../src/workers/kubelet/component.js';
 import { makeContext } from '../unit/kubelet/context.js';
 
 export const never = new AbortController().signal;
@@ -43,7 +43,9 @@ export class ComponentProcess {
 
   async start(): Promise<void> {
     await this.#component.prepare(never);
-    const { argv, cwd, env } = this.#component.command();
+    const command = this.#component.command();
+    writeConfiguration(command);
+    const { argv, cwd, env } = command;
     const [file, ...args] = argv;
     const child = spawn(file, args, {
       cwd,

@@ -2,15 +2,18 @@ import { messageOf } from '../../lib/errors.js';
 import type { Config } from '../../platform/config.js';
 import { runPaths } from '../../platform/paths.js';
 import { Children, type Outputs } from '../children.js';
+import { stdoutPaths } from '../pipes.js';
 import { Secrets } from '../secrets.js';
 import type { Kind } from './kind.js';
 import { leftComponents } from './processes.js';
 
 /** Nothing is started here, so nothing is written. */
-const noOutputs: Outputs = {
+const noOutputs = {
   openOutput: () => ({ stdout: 1, stderr: 2, close: () => undefined }),
+  adopt: () => undefined,
+  isOutputOf: () => false,
   endRun: () => Promise.resolve(true),
-};
+} satisfies Partial<Outputs>;
 
 /** Components that go on running because Hamlet itself was killed, and their secrets. */
 export function components(config: Config): Kind {
@@ -25,7 +28,7 @@ export function components(config: Config): Kind {
       const children = new Children({
         file: run.children,
         secrets: new Secrets(run.secrets),
-        outputs: noOutputs,
+        outputs: { ...noOutputs, stdouts: stdoutPaths(run.pipes) },
       });
       try {
         await children.endLeftovers(signal);

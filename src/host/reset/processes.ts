@@ -3,7 +3,9 @@ import path from 'node:path';
 import type { Config } from '../../platform/config.js';
 import { containerdSocket, runPaths } from '../../platform/paths.js';
 import { isAlive, startTicksOf } from '../../platform/process.js';
-import { readTable } from '../children.js';
+import { readTable } from '../children-table.js';
+import { findStrays } from '../leftovers.js';
+import { stdoutPaths } from '../pipes.js';
 import { readTraces, type Traces } from './traces.js';
 
 export interface Process {
@@ -50,11 +52,13 @@ export function listProcesses(): Process[] {
   });
 }
 
-/** The components that a run of Hamlet has left running, by their names. */
+/** The components that a run of Hamlet has left running, by their names: those on record, and any others. */
 export function leftComponents(config: Config): { readonly name: string; readonly pid: number }[] {
-  return readTable(runPaths(config.paths.run).children).filter(
+  const run = runPaths(config.paths.run);
+  const recorded = readTable(run.children).filter(
     ({ exit, pid, startTicks }) => exit === null && isAlive(pid, startTicks),
   );
+  return [...recorded, ...findStrays(stdoutPaths(run.pipes), new Set(recorded.map(({ pid }) => pid)))];
 }
 
 /**

@@ -77,6 +77,7 @@ function lockNode(config: Config): Lock {
   ensureFolder(run);
   const lock = take(runPaths(run).lock);
   return {
+    wasLeft: lock.wasLeft,
     [Symbol.dispose]() {
       lock[Symbol.dispose]();
       try {

@@ -12,10 +12,12 @@ export const spawnRequest = v.strictObject({
   env: v.record(v.string(), v.string()),
   cwd: v.string(),
   secrets: v.array(secretFile),
+  /** By this the caller knows again what it has started: a digest of everything that a change of asks for a restart. */
+  digest: v.string(),
 });
 export type SpawnRequest = v.InferOutput<typeof spawnRequest>;
 
-/** How a process ended: an exit code, or the signal that ended it. */
+/** How a process ended: an exit code, or the signal that ended it; neither where nobody could tell. */
 export const exitStatus = v.strictObject({
   code: v.nullable(v.number()),
   signal: v.nullable(v.string()),
@@ -32,7 +34,7 @@ export const child = v.strictObject({
   /** How often the component has been started in this state folder's life, from 1. */
   run: positive,
   startedAtMs: v.number(),
-  /** SHA-256 of argv, environment, folder and secrets: whether what runs is what is asked for. */
+  /** As it was given when the child was started. */
   digest: v.string(),
   exit: v.nullable(exitStatus),
 });

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { ensureFolder, replaceFile } from '../../lib/files.js';
 import type { ComponentName } from '../../lib/names.js';
 import type { Components } from '../../platform/components.js';
 import type { Config } from '../../platform/config.js';
@@ -20,11 +22,21 @@ export interface Context extends KubeletData {
   readonly features: Features;
 }
 
+/** A file that a component reads at its start: its configuration. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+  readonly mode: number;
+}
+
+/** How a component is started. Nothing here may depend on anything but the context: see digestOf(). */
 export interface Command {
   readonly argv: readonly [string, ...string[]];
   readonly cwd: string;
   /** Beside PATH, which is the same for all. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Written before the start. */
+  readonly files?: readonly ConfigFile[];
 }
 
 export interface Prober {
@@ -39,7 +51,7 @@ export interface Component extends Spec {
   readonly credentials: 'none' | 'ramfs' | 'state';
   /** Those of them that it reads again by itself when they change; for any other it has to be started again. */
   readonly reloads?: readonly string[];
-  /** Called before each start: writes configuration, waits for what the start needs besides other components. */
+  /** Called before each start: makes folders, waits for what the start needs besides other components. */
   prepare(signal: AbortSignal): Promise<void> | void;
   command(): Command;
   probe(signal: AbortSignal): Promise<void>;
@@ -61,4 +73,22 @@ export const usual = {
 /** The folder in which a component finds its secrets. */
 export function secretsFolder(context: Context, name: ComponentName): string {
   return path.join(runPaths(context.config.paths.run).secrets, name);
+}
+
+/**
+ * A digest of all that a component is started with but its credentials, which are renewed while it runs. One that was
+ * started with another digest has to be started again.
+ */
+export function digestOf({ argv, cwd, env = {}, files = [] }: Command): string {
+  return createHash('sha256')
+    .update(JSON.stringify([argv, cwd, env, files]))
+    .digest('hex');
+}
+
+/** Puts a component's configuration in place. */
+export function writeConfiguration({ files = [] }: Command): void {
+  for (const { path: file, text, mode } of files) {
+    ensureFolder(path.dirname(file));
+    replaceFile(file, text, mode);
+  }
 }

@@ -6,6 +6,7 @@ import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
 import { deadline, sleep } from '../../lib/time.js';
+import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
 import {
   describeCause,
@@ -15,7 +16,7 @@ import {
   type State,
 } from '../../supervision/state.js';
 import { Tree } from '../../supervision/tree.js';
-import type { Component, Context } from './component.js';
+import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
 import path from 'node:path';
 
 /** How soon a component that is starting is asked again, in milliseconds. */
@@ -103,9 +104,22 @@ export class Supervisor {
     const runs = child.exit === null;
     if (runs) this.#running.add(name);
     else this.#running.delete(name);
-    // What ran before this supervisor did is taken over as it is; its probe says whether it is any good.
-    if (snapshot && runs) this.#handle({ kind: 'adopted', name });
+    if (snapshot && runs) this.#adopt(child);
     if (!snapshot && !runs) this.#handle({ kind: 'ended', name, cause: causeOf(child) });
+  }
+
+  /** What ran before this supervisor did is taken over as it is; its probe says whether it is any good. */
+  #adopt({ name, startTicks, digest }: Child): void {
+    this.#handle({ kind: 'adopted', name, ageMs: ageMs(startTicks) });
+    let wanted: string;
+    try {
+      wanted = digestOf(this.#command(this.#component(name)));
+    } catch (error) {
+      // It could not be started again either.
+      this.#options.log.error({ err: error }, `${name} is left as it is: ${messageOf(error)}`);
+      return;
+    }
+    if (digest !== wanted) this.#handle({ kind: 'outdated', name });
   }
 
   #handle(event: Parameters<Tree['handle']>[0]): void {
@@ -164,27 +178,35 @@ export class Supervisor {
 
   async #execute(component: Component, signal: AbortSignal): Promise<void> {
     const { name } = component;
-    const { context, host } = this.#options;
+    const { host } = this.#options;
     using limit = deadline(prepareTimeoutMs, signal);
     const [files] = await Promise.all([
       this.#credentials(component, limit.signal),
       component.prepare(limit.signal),
     ]);
     signal.throwIfAborted();
-    const { argv, cwd, env } = component.command();
-    const binDir = runPaths(context.config.paths.run).bin;
+    const command = this.#command(component);
+    writeConfiguration(command);
+    const { argv, cwd, env } = command;
     try {
       await host.spawn({
         name,
         argv: [...argv],
         cwd,
-        env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...env },
+        env: { ...env },
         secrets: files,
+        digest: digestOf(command),
       });
     } catch (error) {
       // The child of an answer that was lost on its way runs all the same; its probe will find it.
       if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
     }
+  }
+
+  #command(component: Component): Command {
+    const { argv, cwd, env, files = [] } = component.command();
+    const binDir = runPaths(this.#options.context.config.paths.run).bin;
+    return { argv, cwd, env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...env }, files };
   }
 
   /** What the component gets on its ramfs; what stays on disk is put there at once. */
@@ -289,7 +311,8 @@ export class Supervisor {
 function causeOf(child: Child): Cause {
   const { exit } = child;
   if (exit?.signal != null) return { kind: 'killed', signal: exit.signal };
-  return { kind: 'exited', code: exit?.code ?? 0 };
+  if (exit?.code == null) return { kind: 'lost' };
+  return { kind: 'exited', code: exit.code };
 }
 
 function startFailure(error: unknown): Cause {

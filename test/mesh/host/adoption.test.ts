@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { isAlive } from '../../../src/platform/process.js';
 import { script } from '../../unit/host/children-fixture.js';
@@ -51,6 +53,19 @@ void t.test('what has ended in between is started again, and nothing else', asyn
     host.children.all.map(({ name, run }) => `${name} ${run}`),
     ['etcd 2', 'kube.apiserver 1'],
   );
+});
+
+void t.test('what runs with other settings than it should is started again, and nothing else', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  const command = host.component('etcd').command();
+  const files = [{ path: path.join(host.folder, 'etcd', 'settings.json'), text: '{}', mode: 0o640 }];
+  await host.supervise(pair(host, { command: () => ({ ...command, files }) }).components);
+  await host.healthy(['etcd'], 2);
+  t.match(host.log, ['start etcd', 'start kube.apiserver', 'stop etcd', 'start etcd']);
+  t.equal(readFileSync(files[0]?.path ?? '', 'utf8'), '{}', 'its new settings are in place');
+  t.equal(host.child('kube.apiserver').run, 1);
 });
 
 void t.test('what hangs already when it is taken over is started again', async (t) => {

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
 import { Children, type ChildrenOptions, type Outputs } from '../../../src/host/children.js';
+import { isSameFile } from '../../../src/host/leftovers.js';
 import { Secrets } from '../../../src/host/secrets.js';
 import type { Child, SpawnRequest } from '../../../src/ipc/services/host.js';
 import { poll } from '../../../src/lib/time.js';
@@ -30,8 +31,25 @@ export class FileOutputs implements Outputs {
     return { stdout, stderr, close };
   }
 
+  adopt(): void {}
+
+  isOutputOf(name: string, pid: number): boolean {
+    return this.#files(name).some((file) => isSameFile(file, `/proc/${pid}/fd/1`));
+  }
+
   async endRun(): Promise<boolean> {
     return true;
+  }
+
+  get stdouts(): ReadonlyMap<string, string> {
+    return new Map(['a', 'b', 'stubborn'].flatMap((name) => this.#files(name).map((file) => [name, file])));
+  }
+
+  #files(name: string): string[] {
+    const files = readdirSync(this.#folder).filter(
+      (file) => file.startsWith(`${name}.`) && file.endsWith('.out'),
+    );
+    return files.map((file) => path.join(this.#folder, file));
   }
 }
 
@@ -52,6 +70,7 @@ export function script(name: string, text: string, overrides: Partial<SpawnReque
     env: { PATH: '/bin:/usr/bin' },
     cwd: '/',
     secrets: [],
+    digest: text,
     ...overrides,
   };
 }

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { readTable } from '../../../src/host/children.js';
+import { readTable, writeTable } from '../../../src/host/children-table.js';
 import type { Child, SpawnRequest } from '../../../src/ipc/services/host.js';
 import { isAlive, startTicksOf } from '../../../src/platform/process.js';
 import { ended, gone, line, never, script, startChildren } from './children-fixture.js';
@@ -23,7 +23,25 @@ async function leaveBehind(t: Test, folder: string, requests: readonly SpawnRequ
   return left;
 }
 
-void t.test('a new run ends what a killed one has left behind, with all that it started', async (t) => {
+void t.test('a new run goes on with what a killed one has left running', async (t) => {
+  const { folder, children, table } = startChildren(t);
+  const [left] = await leaveBehind(t, folder, [script('a', 'echo started; sleep 60')]);
+  t.same(await children.takeOver(true, never), { adopted: ['a'], ended: [] });
+  t.same(children.all, [left], 'the same process under the same name, in the same run');
+  t.same(readTable(table), [left]);
+  await t.rejects(children.spawn(script('a', 'true')), { code: 'ALREADY_EXISTS' });
+
+  children.signal('a', 'SIGKILL');
+  t.match(
+    await ended(children, 'a'),
+    { run: 1, exit: { code: null, signal: null } },
+    'only a parent knows how',
+  );
+  t.match(await children.spawn(script('a', 'exit 3')), { run: 2 }, 'it goes on counting');
+  t.match(await ended(children, 'a'), { run: 2, exit: { code: 3 } });
+});
+
+void t.test('what has lost its pipes is ended, with all that it started', async (t) => {
   const { folder, children, table } = startChildren(t);
   const left = await leaveBehind(t, folder, [
     script('a', 'sleep 60 & echo $!; wait'),
@@ -31,13 +49,13 @@ void t.test('a new run ends what a killed one has left behind, with all that it 
   ]);
   await line(folder, 'stubborn.1.out');
   const grandchild = Number(await line(folder, 'a.1.out'));
-  for (const { pid, startTicks } of left) t.ok(isAlive(pid, startTicks));
-  t.same((await children.endLeftovers(never)).toSorted(), ['a', 'stubborn']);
+  for (const name of ['a.1.out', 'stubborn.1.out']) rmSync(path.join(folder, name));
+  const { adopted, ended } = await children.takeOver(false, never);
+  t.same(adopted, []);
+  t.same([...ended].sort(), ['a', 'stubborn']);
   for (const { pid, startTicks } of left) t.notOk(isAlive(pid, startTicks));
   t.ok(await gone(grandchild));
-  t.match(readTable(table), [], 'nothing is asked of the file until the first start');
-  t.match(await children.spawn(script('a', 'true')), { run: 2 }, 'it goes on counting');
-  await ended(children, 'a');
+  t.match(readTable(table), [{ exit: { code: null } }, { exit: { code: null } }]);
 });
 
 void t.test('a process that only has the number of a child is left alone', async (t) => {
@@ -47,10 +65,14 @@ void t.test('a process that only has the number of a child is left alone', async
   const pid = stranger.pid ?? 0;
   const startTicks = startTicksOf(pid) ?? 0;
   const entry = { name: 'a', pid, run: 4, startedAtMs: 0, digest: '', exit: null };
-  writeFileSync(table, JSON.stringify([{ ...entry, startTicks: startTicks - 1 }]));
-  t.same(await children.endLeftovers(never), []);
+  writeTable(table, [{ ...entry, startTicks: startTicks - 1 }]);
+  t.same(await children.takeOver(true, never), { adopted: [], ended: [] });
   t.ok(isAlive(pid, startTicks));
-  t.match(children.all, [{ name: 'a', run: 4, exit: { signal: 'SIGTERM' } }], 'its own process is gone');
+  t.match(
+    children.all,
+    [{ name: 'a', run: 4, exit: { code: null, signal: null } }],
+    'its own process is gone',
+  );
 });
 
 void t.test('one that had ended before is not ended again', async (t) => {
@@ -58,22 +80,61 @@ void t.test('one that had ended before is not ended again', async (t) => {
   const [child] = await leaveBehind(t, folder, [script('a', 'sleep 60')]);
   process.kill(child?.pid ?? 0, 'SIGKILL');
   await gone(child?.pid ?? 0);
-  t.same(await children.endLeftovers(never), []);
+  t.same(await children.takeOver(true, never), { adopted: [], ended: [] });
 });
 
-void t.test('a table that is no table counts as none', async (t) => {
-  const { children, table } = startChildren(t);
-  const good = { name: 'a', pid: 1, startTicks: 1, run: 1, startedAtMs: 0, digest: '', exit: null };
-  const contents = ['', '{', 'null', '[{}]', JSON.stringify([{ ...good, pid: -1 }]), '[null]'];
+void t.test('a table that is no table is not believed', async (t) => {
+  const { folder, children, table } = startChildren(t);
+  const [left] = await leaveBehind(t, folder, [script('a', 'echo started; sleep 60')]);
+  await line(folder, 'a.1.out');
+  const whole = readFileSync(table, 'utf8');
+  const contents = [
+    '',
+    '{',
+    'null',
+    '[{}]',
+    '[null]',
+    whole.slice(0, -1),
+    whole.slice(0, whole.length / 2),
+    '\0'.repeat(whole.length),
+    whole.replace(/"pid":\d+/, '"pid":-1'),
+    whole.replace(/"boot":"[^"]+/, '"boot":"another'),
+  ];
   for (const content of contents) {
     writeFileSync(table, content);
     t.same(readTable(table), [], content);
-    t.same(await children.endLeftovers(never), []);
   }
   t.same(readTable(path.join(t.testdirName, 'missing')), []);
-  writeFileSync(table, JSON.stringify([good]));
-  t.same(readTable(table), [good]);
-  t.ok(readFileSync(table));
+
+  t.same(await children.takeOver(true, never), { adopted: [], ended: ['a'] }, 'its pipes tell what ran');
+  t.notOk(isAlive(left?.pid ?? 0, left?.startTicks ?? 0));
+});
+
+void t.test('a child that was killed with Hamlet’s record of it is found by its pipes', async (t) => {
+  const { folder, children, table } = startChildren(t);
+  const [left] = await leaveBehind(t, folder, [script('a', 'echo started; sleep 60')]);
+  await line(folder, 'a.1.out');
+  writeTable(table, []);
+  t.same(await children.takeOver(true, never), { adopted: [], ended: ['a'] });
+  t.notOk(isAlive(left?.pid ?? 0, left?.startTicks ?? 0));
+});
+
+void t.test('a reset ends whatever runs', async (t) => {
+  const { folder, children } = startChildren(t);
+  const left = await leaveBehind(t, folder, [script('a', 'sleep 60'), script('b', 'sleep 60')]);
+  await children.endLeftovers(never);
+  for (const { pid, startTicks } of left) t.notOk(isAlive(pid, startTicks));
+});
+
+void t.test('what is left to another run is not this one’s business any more', async (t) => {
+  const { children, table } = startChildren(t);
+  const child = await children.spawn(script('a', 'sleep 60'));
+  children.release();
+  const before = readFileSync(table, 'utf8');
+  children.signal('a', 'SIGKILL');
+  await gone(child.pid);
+  t.match(children.all, [{ exit: null }]);
+  t.equal(readFileSync(table, 'utf8'), before);
 });
 
 void t.test('giving up the wait for a leftover is the caller’s', async (t) => {

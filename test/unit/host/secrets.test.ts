@@ -24,7 +24,7 @@ function makeSecrets(t: Test, ...below: readonly string[]) {
   const root = path.join(folder, ...below, 'secrets');
   const secrets = new Secrets(root);
   t.teardown(async () => {
-    await secrets.removeAll();
+    await secrets.adopt([]);
     rmSync(folder, { recursive: true });
   });
   return { secrets, root, folder };
@@ -71,14 +71,24 @@ void t.test('a child has its secrets for as long as it runs', { skip: unprivileg
 });
 
 void t.test(
-  'a new run takes away the secrets that a killed one has left',
+  'a new run goes on with secrets that a killed one has left, and takes the rest away',
   { skip: unprivileged },
   async (t) => {
     const { secrets: old, root } = makeSecrets(t);
     await old.provide('a', [{ name: 'x', data: data('x') }]);
     await old.provide('b', [{ name: 'x', data: data('x') }]);
     const secrets = new Secrets(root);
-    await secrets.removeAll();
+    await secrets.adopt(['b']);
+    t.same(readdirSync(root), ['b']);
+    t.same(
+      secrets.changed('b', [
+        { name: 'x', data: data('x') },
+        { name: 'y', data: data('y') },
+      ]),
+      ['y'],
+    );
+    t.throws(() => secrets.changed('a', []), { code: 'NOT_FOUND' });
+    await secrets.adopt([]);
     t.same(mountsBelow(root), []);
     t.same(readdirSync(root), []);
   },

@@ -95,6 +95,32 @@ void t.test(
   },
 );
 
+void t.test('what should be ready by its age, and is not, has a shorter time than a start', async (t) => {
+  const h = new Harness([
+    spec('old', [], { startTimeoutMs: 60_000 }),
+    spec('new', [], { startTimeoutMs: 60_000 }),
+  ]);
+  h.handle({ kind: 'adopted', name: 'old', ageMs: 3_600_000 });
+  h.handle({ kind: 'adopted', name: 'new', ageMs: 15_000 });
+  t.same(h.after(19_999), []);
+  t.same(h.after(1), ['terminate old']);
+  h.ends('old', { kind: 'exited', code: 0 });
+  h.nowMs += 24_999;
+  t.same(h.after(1), ['start old', 'terminate new'], 'its start goes on from where it was');
+});
+
+void t.test('what runs with other settings goes and comes back at once, and it is no failure', async (t) => {
+  const h = new Harness(threeLevels);
+  h.handle({ kind: 'adopted', name: 'etcd' });
+  t.same(h.handle({ kind: 'outdated', name: 'etcd' }), ['terminate etcd']);
+  t.same(h.handle({ kind: 'outdated', name: 'etcd' }), [], 'it is told once');
+  t.same(h.ends('etcd'), ['start etcd']);
+  h.executed('etcd');
+  h.ends('etcd');
+  t.equal(h.backoffMs('etcd'), 250, 'the first failure');
+  t.same(h.handle({ kind: 'outdated', name: 'apiserver' }), [], 'what does not run need not go');
+});
+
 void t.test('a second notice of what runs changes nothing', async (t) => {
   const h = new Harness(threeLevels);
   h.bringUp('etcd');

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { ensureFolder } from '../../../lib/files.js';
 import { kubeCommand } from '../../../platform/components.js';
 import { etcdSocket, runPaths } from '../../../platform/paths.js';
 import { secretsFolder, usual, type Component, type Context } from '../component.js';
@@ -30,10 +30,12 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     stopPatienceMs: 30_000,
     prepare() {
       ensureFolder(config.paths.run);
-      if (!features.podSecurityPolicy) replaceFile(admission, podSecurityDefaults(), 0o644);
     },
     command: () => ({
       cwd: runPaths(config.paths.run).etcd,
+      files: features.podSecurityPolicy
+        ? []
+        : [{ path: admission, text: podSecurityDefaults(), mode: 0o644 }],
       argv: [
         ...kubeCommand(components, 'kube-apiserver'),
         `--advertise-address=${context.node.address}`,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { ensureFolder } from '../../../lib/files.js';
 import { containerdSocket, runPaths } from '../../../platform/paths.js';
 import { cniConfiguration } from '../cni.js';
 import { usual, type Component, type Context } from '../component.js';
@@ -21,13 +21,18 @@ export function containerd(context: Context): Component {
       ensureFolder(run.containerd, 0o711);
       ensureFolder(paths.containerd, 0o711);
       ensureFolder(cniFolder);
-      replaceFile(configuration, containerdConfiguration(context, cniFolder), 0o600);
-      const list = cniConfiguration({ ...network, dataDir: path.join(paths.cni, 'ipam') });
-      replaceFile(path.join(cniFolder, '10-hamlet.conflist'), list, 0o644);
     },
     command: () => ({
       cwd: run.containerd,
       argv: [context.components.containerd, '--config', configuration],
+      files: [
+        { path: configuration, text: containerdConfiguration(context, cniFolder), mode: 0o600 },
+        {
+          path: path.join(cniFolder, '10-hamlet.conflist'),
+          text: cniConfiguration({ ...network, dataDir: path.join(paths.cni, 'ipam') }),
+          mode: 0o644,
+        },
+      ],
     }),
     async probe(signal) {
       const reply = await criStatus(containerdSocket(paths.run), signal);

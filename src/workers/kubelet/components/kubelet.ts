@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { ensureFolder } from '../../../lib/files.js';
 import { kubeCommand } from '../../../platform/components.js';
 import { untilListening } from '../../../platform/port-holder.js';
 import { containerdSocket } from '../../../platform/paths.js';
@@ -14,6 +14,7 @@ export function kubelet(context: Context, images: ImageImporter): Component {
   const file = path.join(config.paths.run, 'kubelet.json');
   const volumePluginDir = path.join(config.paths.run, 'volume-plugins');
   const endpoint = `unix://${containerdSocket(config.paths.run)}`;
+  const settings = kubeletConfiguration(context, { volumePluginDir, endpoint });
   return {
     ...usual,
     name: 'kube.kubelet',
@@ -24,14 +25,13 @@ export function kubelet(context: Context, images: ImageImporter): Component {
     async prepare(signal) {
       ensureFolder(config.paths.kubelet);
       ensureFolder(volumePluginDir);
-      const settings = kubeletConfiguration(context, { volumePluginDir, endpoint });
-      replaceFile(file, JSON.stringify(settings, null, 2), 0o644);
       // A request that is made before the API server serves waits and is answered first of all; one that is refused,
       // because the port is not open, would be tried again seconds later.
       await Promise.all([images.imported(signal), untilListening(config.ports.apiserver, signal)]);
     },
     command: () => ({
       cwd: config.paths.run,
+      files: [{ path: file, text: JSON.stringify(settings, null, 2), mode: 0o644 }],
       argv: [
         ...kubeCommand(components, 'kubelet'),
         `--config=${file}`,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ensureFolder, replaceFile } from '../../../lib/files.js';
+import { ensureFolder } from '../../../lib/files.js';
 import { kubeCommand } from '../../../platform/components.js';
 import { secretsFolder, usual, type Component, type Context } from '../component.js';
 import { probeHttp } from '../probes.js';
@@ -16,10 +16,10 @@ export function proxy(context: Context): Component {
     credentials: 'ramfs',
     prepare() {
       ensureFolder(config.paths.run);
-      replaceFile(file, JSON.stringify(proxyConfiguration(context, kubeconfig)), 0o644);
     },
     command: () => ({
       cwd: config.paths.run,
+      files: [{ path: file, text: JSON.stringify(proxyConfiguration(context, kubeconfig)), mode: 0o644 }],
       argv: [...kubeCommand(components, 'kube-proxy'), `--config=${file}`],
     }),
     async probe(signal) {

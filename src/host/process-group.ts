@@ -1,0 +1,54 @@
+import { HamletError, messageOf } from '../lib/errors.js';
+import { sleep } from '../lib/time.js';
+import { isAlive, sendSignal } from '../platform/process.js';
+
+/** A process that leads a group of its own; the start time tells it from another one with its number. */
+export interface Leader {
+  readonly name: string;
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+const endPollMs = 25;
+
+/** As sendSignal(); SIGTERM is followed by SIGCONT, without which a stopped process would not notice it. */
+export function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
+  const received = sendSignal(-pid, signal);
+  if (signal === 'SIGTERM') sendSignal(-pid, 'SIGCONT');
+  return received;
+}
+
+/**
+ * Ends a process group: SIGTERM, and SIGKILL for what is still there when the leader has ended or its patience is
+ * over. Throws INTERNAL, naming it, when it is there even then; the signal's reason when it is aborted first.
+ */
+export async function endGroup({ name, pid, startTicks }: Leader, patienceMs: number, signal: AbortSignal) {
+  const hasEnded = async (): Promise<boolean> => {
+    const deadlineMs = performance.now() + patienceMs;
+    while (isAlive(pid, startTicks)) {
+      if (performance.now() >= deadlineMs) return false;
+      await sleep(endPollMs, signal);
+    }
+    return true;
+  };
+  signalGroup(pid, 'SIGTERM');
+  const heeded = await hasEnded();
+  // What it started and did not end goes in any case.
+  sendSignal(-pid, 'SIGKILL');
+  if (heeded || (await hasEnded())) return;
+  throw new HamletError('INTERNAL', `${name} (process ${pid}) is there even after SIGKILL`);
+}
+
+/** Ends all of them at once. Throws as endGroup() does, for all that could not be ended. */
+export async function endGroups(leaders: readonly Leader[], patienceMs: number, signal: AbortSignal) {
+  throwFailures(await Promise.allSettled(leaders.map((leader) => endGroup(leader, patienceMs, signal))));
+}
+
+/** Throws what the rejected ones were rejected with, if there are any. */
+export function throwFailures(results: readonly PromiseSettledResult<void>[]): void {
+  const reasons = results.flatMap((result): unknown[] =>
+    result.status === 'rejected' ? [result.reason] : [],
+  );
+  if (reasons.length === 1) throw reasons[0];
+  if (reasons.length > 1) throw new HamletError('INTERNAL', reasons.map(messageOf).join('; '));
+}

@@ -1,0 +1,118 @@
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import t from 'tap';
+import type { Child } from '../../src/ipc/services/host.js';
+import { readTable } from '../../src/host/children-table.js';
+import { poll } from '../../src/lib/time.js';
+import { isAlive } from '../../src/platform/process.js';
+import { TestNode } from './support/hamlet.js';
+import { testImage, writeTestImage } from './support/image.js';
+
+void t.test('the components of a node outlive Hamlet', async (t) => {
+  const node = await TestNode.create();
+  t.teardown(() => node.remove());
+  writeTestImage(path.join(node.imagesDir, 'busybox.tar'));
+  const running = (): Pick<Child, 'name' | 'pid' | 'startTicks' | 'run'>[] =>
+    readTable(path.join(node.folder, 'run', 'children.json'))
+      .filter(({ exit }) => exit === null)
+      .map(({ name, pid, startTicks, run }) => ({ name, pid, startTicks, run }));
+  const podFacts = () =>
+    node.kubectl([
+      'get',
+      'pod',
+      'counter',
+      '-o',
+      'jsonpath={.metadata.uid} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].containerID}',
+    ]);
+
+  node.start();
+  await node.ready();
+  await node.kubectl(['create', '-f', '-'], { input: pod });
+  await node.waitForPod('counter');
+  const before = running();
+  const podBefore = await podFacts();
+  t.equal(before.length, 7, 'all components run');
+
+  await t.test('killed and started again, it goes on with all of them', async (t) => {
+    t.equal(await node.stop('SIGKILL'), null);
+    for (const { name, pid, startTicks } of before) t.ok(isAlive(pid, startTicks), name);
+    const pipe = openSync(path.join(node.folder, 'run', 'pipes', 'etcd.stdout'), constants.O_WRONLY);
+    for (let line = 1; line <= 100; line++) writeSync(pipe, `while nobody read ${line}\n`);
+    closeSync(pipe);
+
+    node.start();
+    t.comment(`ready again after ${Math.round(await node.ready())} ms`);
+    t.match(node.output, /goes on with what runs already: .*kube\.kubelet/);
+    t.same(running(), before, 'the same processes in the same runs');
+    t.equal(await podFacts(), podBefore, 'the pod has not noticed');
+    const lines = await poll(
+      async () => {
+        const { stdout } = await node.dbg(['logs', 'etcd']);
+        const found = stdout.split('\n').filter((line) => line.startsWith('while nobody read'));
+        return found.length >= 100 ? found : undefined;
+      },
+      { everyMs: 100, timeoutMs: 10_000, what: 'the lines that were written meanwhile' },
+    );
+    t.same(
+      lines,
+      Array.from({ length: 100 }, (_, index) => `while nobody read ${index + 1}`),
+    );
+  });
+
+  await t.test('what is gone by then is started anew, and nothing else', async (t) => {
+    await node.stop('SIGKILL');
+    const pidOf = (name: string) => before.find((child) => child.name === name)?.pid ?? 0;
+    process.kill(pidOf('kube.scheduler'), 'SIGKILL');
+    process.kill(pidOf('kube.controller-manager'), 'SIGKILL');
+    node.start();
+    const restarted = ['kube.controller-manager', 'kube.scheduler'];
+    const runs = await poll(
+      () => {
+        const now = running();
+        const second = now.filter(({ run }) => run === 2).map(({ name }) => name);
+        return second.length >= restarted.length ? now : undefined;
+      },
+      { everyMs: 100, timeoutMs: 60_000, what: 'a second run of both' },
+    );
+    await node.ready();
+    t.same(
+      runs
+        .filter(({ run }) => run === 2)
+        .map(({ name }) => name)
+        .sort(),
+      restarted,
+    );
+    t.equal(await podFacts(), podBefore);
+  });
+
+  await t.test('a part of a record is not believed: what it does not tell of is ended', async (t) => {
+    const file = path.join(node.folder, 'run', 'children.json');
+    const left = running();
+    await node.stop('SIGKILL');
+    const whole = readFileSync(file, 'utf8');
+    const fd = openSync(file, constants.O_WRONLY | constants.O_TRUNC);
+    writeSync(fd, whole.slice(0, whole.length / 2));
+    closeSync(fd);
+    node.start();
+    await node.ready();
+    for (const { name, pid, startTicks } of left) t.notOk(isAlive(pid, startTicks), name);
+    t.equal(await podFacts(), podBefore, 'containers outlive even that');
+  });
+});
+
+const pod = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'counter' },
+  spec: {
+    terminationGracePeriodSeconds: 0,
+    containers: [
+      {
+        name: 'main',
+        image: testImage,
+        imagePullPolicy: 'Never',
+        command: ['sh', '-c', 'while true; do sleep 1; done'],
+      },
+    ],
+  },
+});

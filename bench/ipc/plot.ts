@@ -39,7 +39,7 @@ function drawPanel({ title, scenario, figure }: Panel, results: Results, top: nu
 <rect x="${LABELS}" y="${y + 2}" width="${width}" height="${BAR - 5}" fill="${color}"/>
 <text x="${LABELS + Number(width) + 6}" y="${y + 12}">${round(value)}</text>`;
   });
-  return `<text x="12" y="${top + 28}" class="title">${escape(title)}</text>\n${bars.join('\n')}`;
+  return `<text x="12" y="${top + 28}" class="title">${escape(title)}<tspan class="note">, logarithmic</tspan></text>\n${bars.join('\n')}`;
 }
 
 /** The figures of a run as an SVG, one panel below the other. */
@@ -47,7 +47,7 @@ export function plot(results: Results): string {
   const height = HEAD + contenderNames.length * BAR + 10;
   const drawn = panels.map((panel, index) => drawPanel(panel, results, index * height));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${panels.length * height + 10}">
-<style>text { font: 12px sans-serif; fill: #222 } .title { font-weight: bold; font-size: 14px }</style>
+<style>text { font: 12px sans-serif; fill: #222 } .title { font-weight: bold; font-size: 14px } .note { font-weight: normal }</style>
 <rect width="100%" height="100%" fill="white"/>
 ${drawn.join('\n')}
 </svg>

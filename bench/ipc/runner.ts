@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Job, Measured } from './contender.js';
 
 /** A rig that has not answered after this time hangs. */
-const ANSWER_MS = 60_000;
+const ANSWER_MS = 20_000;
 /** So often a job is given to a contender that hangs or dies over it, each time to a fresh process. */
 const ATTEMPTS = 3;
 

@@ -70,7 +70,13 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   using lock = takeLock(run.lock, 'Hamlet runs');
   recordSysctls(config);
 
-  const pipes = await Pipes.open({ dir: run.pipes, startsFile: path.join(config.paths.state, 'starts') });
+  const { state } = config.paths;
+  const { maxDiskMb } = config.logs;
+  const pipes = await Pipes.open({
+    dir: run.pipes,
+    startsFile: path.join(state, 'starts'),
+    ...(maxDiskMb > 0 && { segments: { dir: path.join(state, 'logs'), maxBytes: maxDiskMb * 2 ** 20 } }),
+  });
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
   const report = new ConsoleReport({ board, signal, write: (text) => process.stdout.write(text) });

@@ -12,18 +12,17 @@ import {
   createRingMemory,
   defaultRingLimits,
   pipeWord,
+  sequencesPerStart,
   type LogMemory,
   type PipeMemory,
   type RingLimits,
   type RingMemory,
+  type SegmentSettings,
 } from '../lib/ring/memory.js';
 import { isSameFile } from './leftovers.js';
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
-
-/** Lines of one log between two starts of Hamlet, at most: the numbers of each start begin at a multiple of this. */
-const sequencesPerStart = 2 ** 32;
 
 export interface PipesOptions {
   /** The folder of the pipes; made with mode 0700. */
@@ -35,6 +34,8 @@ export interface PipesOptions {
   /** Names of what writes a log by itself, one pipe each: Hamlet's threads. */
   readonly own?: readonly string[];
   readonly limits?: RingLimits;
+  /** Where the logs worker keeps lines beyond the memory; nowhere unless given. */
+  readonly segments?: SegmentSettings;
 }
 
 interface Pipe {
@@ -59,16 +60,19 @@ export class Pipes {
   readonly #dir: string;
   readonly #pipes: readonly Pipe[];
   readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
+  readonly #segments: SegmentSettings | undefined;
   readonly #wake = new SharedArrayBuffer(4);
 
   private constructor(
     dir: string,
     pipes: readonly Pipe[],
     rings: readonly { name: string; memory: RingMemory }[],
+    segments: SegmentSettings | undefined,
   ) {
     this.#dir = dir;
     this.#pipes = pipes;
     this.#rings = rings;
+    this.#segments = segments;
   }
 
   /**
@@ -100,13 +104,18 @@ export class Pipes {
       name,
       memory: createRingMemory(limits, start * sequencesPerStart),
     }));
-    return new Pipes(dir, pipes, rings);
+    return new Pipes(dir, pipes, rings, options.segments);
   }
 
   /** What the logs worker is to be started with. */
   workerData(): LogMemory {
     const pipes = this.#pipes.map(({ name, source, path, memory }) => ({ name, source, path, memory }));
-    return { rings: this.#rings, pipes, wake: this.#wake };
+    return {
+      rings: this.#rings,
+      pipes,
+      wake: this.#wake,
+      ...(this.#segments !== undefined && { segments: this.#segments }),
+    };
   }
 
   /**

@@ -2,18 +2,21 @@ import type { Piscina } from 'piscina';
 import { HamletError } from '../lib/errors.js';
 import type { generateRsaKey } from './generate-rsa-key.js';
 import type { issueCertificates } from './issue-certificates.js';
+import type { packSegment } from './pack-segment.js';
 
 interface Jobs {
   readonly generateRsaKey: typeof generateRsaKey;
   readonly issueCertificates: typeof issueCertificates;
+  readonly packSegment: typeof packSegment;
 }
 
 const modules: Readonly<Record<keyof Jobs, string>> = {
   generateRsaKey: new URL('./generate-rsa-key.js', import.meta.url).href,
   issueCertificates: new URL('./issue-certificates.js', import.meta.url).href,
+  packSegment: new URL('./pack-segment.js', import.meta.url).href,
 };
 
-/** As many as there are long jobs at once: an RSA key and a batch of certificates. */
+/** As many as there are long jobs at once: an RSA key and a batch of certificates, or two segments of logs. */
 const maxThreads = 2;
 
 /** A thread with the X.509 library holds some 20 MB, and a next job seldom comes: it goes soon. */

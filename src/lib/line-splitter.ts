@@ -23,6 +23,8 @@ const state = {
   clearing: 3,
 } as const;
 
+const asItIs: WrapView = (view) => view;
+
 /** The clocks that lines are stamped with. */
 export interface Clock {
   wallMs(): number;
@@ -38,6 +40,8 @@ export interface LineSplitterOptions {
   readonly memory: PipeMemory;
   readonly ring: Ring;
   readonly source: 'stdout' | 'stderr';
+  /** Hears of each batch of lines that is in the ring, before the next one. */
+  readonly onBatch?: () => void;
   readonly clock?: Clock;
   readonly wrap?: WrapView;
 }
@@ -52,6 +56,7 @@ export class LineSplitter {
   readonly #ring: Ring;
   readonly #source: 'stdout' | 'stderr';
   readonly #clock: Clock;
+  readonly #onBatch: () => void;
   readonly #control: Float64Array;
   readonly #kept: Buffer;
   readonly #bytes: Buffer;
@@ -59,11 +64,13 @@ export class LineSplitter {
   readonly #trueLength = Buffer.alloc(trueLengthBytes);
 
   /** Takes up the pipe's memory; call `recover` before the first read. */
-  constructor({ memory, ring, source, clock = systemClock, wrap = (view) => view }: LineSplitterOptions) {
+  constructor(options: LineSplitterOptions) {
+    const { memory, ring, source, clock = systemClock, wrap = asItIs } = options;
     const views = splitterViews(memory, ring.limits);
     this.#ring = ring;
     this.#source = source;
     this.#clock = clock;
+    this.#onBatch = options.onBatch ?? (() => undefined);
     this.#control = wrap(views.control);
     this.#kept = wrap(views.kept);
     this.#bytes = wrap(views.landing);
@@ -174,6 +181,7 @@ export class LineSplitter {
     this.#set('nextConsumed', consumed);
     this.#set('state', state.staged);
     this.#applyLines();
+    this.#onBatch();
   }
 
   #applyLines(): void {

@@ -25,6 +25,13 @@ const loopback = v.pipe(
   ipv4,
   v.startsWith('127.', 'has to be a loopback address: callers are known by their user on this machine'),
 );
+const diskRule = 'has to be a whole number of MiB from 8 to 65536, or 0 to keep no logs on disk';
+const diskSize = v.pipe(
+  v.number(diskRule),
+  v.integer(diskRule),
+  v.maxValue(65_536, diskRule),
+  v.check((value) => value === 0 || value >= 8, diskRule),
+);
 const podRange = range(8, 30);
 /** kube-apiserver takes no range larger than /12; a smaller one than /28 has no tenth address for DNS. */
 const serviceRange = range(12, 28);
@@ -78,6 +85,7 @@ const configFile = v.strictObject({
     {},
   ),
   images: v.optional(v.strictObject({ dir: v.optional(absolutePath) }), {}),
+  logs: v.optional(v.strictObject({ maxDiskMb: v.optional(diskSize, 256) }), {}),
   pki: v.optional(pkiSettings, {}),
   debug: v.optional(
     v.strictObject({

@@ -45,7 +45,7 @@ const gapRecord = v.strictObject({
   component: name,
   from: count,
   to: count,
-  /** How many; null when Hamlet was started again in between, for then nobody knows. */
+  /** How many; null when Hamlet was killed in between, for then nobody knows. */
   lines: v.nullable(count),
 });
 export type GapRecord = v.InferOutput<typeof gapRecord>;
@@ -68,7 +68,10 @@ export const followRequest = v.strictObject({
   components: v.pipe(v.array(name), v.minLength(1), v.maxLength(64)),
   /** Whether to go on with what is written from now on. */
   follow: v.boolean(),
-  /** Begin with the last so many of the lines wanted; null for all that is held. */
+  /**
+   * Begin with the last so many of the lines wanted, in memory or on disk. Null for all in memory, and with `sinceMs` or
+   * `run` for all on disk too.
+   */
   tail: v.nullable(count),
   /** Begin here in these logs, whatever `tail` says. */
   positions: v.pipe(v.array(logPosition), v.maxLength(64)),

@@ -23,40 +23,103 @@ export class LineBlock {
   /** The number of the first line. */
   readonly sequence: number;
   readonly count: number;
+  /** The bytes of all lines, each with its newline behind it. */
+  readonly data: Buffer<ArrayBuffer>;
   readonly #index: Uint32Array;
-  readonly #data: Buffer<ArrayBuffer>;
 
   /** `index` holds `count + 1` lines: the last one gives the end of the one before. */
   constructor(sequence: number, count: number, index: Uint32Array, data: Buffer<ArrayBuffer>) {
     this.sequence = sequence;
     this.count = count;
+    this.data = data;
     this.#index = index;
-    this.#data = data;
+  }
+
+  /** Blocks that follow each other without a gap, as one. */
+  static join(blocks: readonly LineBlock[]): LineBlock {
+    const [first] = blocks;
+    if (first === undefined || blocks.length === 1)
+      return first ?? new LineBlock(0, 0, new Uint32Array(lineWords), Buffer.alloc(0));
+    const count = blocks.reduce((sum, block) => sum + block.count, 0);
+    const index = new Uint32Array((count + 1) * lineWords);
+    let line = 0;
+    let bytes = 0;
+    for (const block of blocks) {
+      index.set(block.#index, line * lineWords);
+      const base = block.#index[lineWord.start] ?? 0;
+      for (let i = 0; i <= block.count; i += 1) {
+        index[(line + i) * lineWords + lineWord.start] =
+          (block.#index[i * lineWords + lineWord.start] ?? 0) - base + bytes;
+      }
+      line += block.count;
+      bytes += block.data.length;
+    }
+    return new LineBlock(first.sequence, count, index, Buffer.concat(blocks.map(({ data }) => data)));
+  }
+
+  /** The block without the lines before number `sequence`, of which there are fewer than all. */
+  from(sequence: number): LineBlock {
+    const left = Math.max(0, sequence - this.sequence);
+    if (left === 0) return this;
+    const start = (this.#word(left, lineWord.start) - this.#word(0, lineWord.start)) >>> 0;
+    const index = this.#index.subarray(left * lineWords);
+    return new LineBlock(this.sequence + left, this.count - left, index, this.data.subarray(start));
+  }
+
+  /** The number behind the last line. */
+  get end(): number {
+    return this.sequence + this.count;
+  }
+
+  /** The words of all lines and of the one to come (`lineWord`), to be kept; what the last one has but a start means nothing. */
+  copyIndex(): Uint32Array<ArrayBuffer> {
+    const index = new Uint32Array(this.#index);
+    // What lies behind the start of the line to come is of a line that was overwritten.
+    index.fill(0, this.count * lineWords + 1);
+    return index;
+  }
+
+  /** When the i-th line arrived, milliseconds since the epoch. */
+  atMs(i: number): number {
+    return (this.#word(i, lineWord.high) >>> 16) * 2 ** 32 + this.#word(i, lineWord.wallLow);
+  }
+
+  /** The run of the i-th line. */
+  run(i: number): number {
+    return this.#word(i, lineWord.run) >>> 2;
   }
 
   /** The i-th line, from 0. Its data is a view into the block. */
   line(i: number): RingLine {
-    const word = (line: number, offset: number): number => this.#index[line * lineWords + offset] ?? 0;
-    const base = word(0, lineWord.start);
-    const start = (word(i, lineWord.start) - base) >>> 0;
+    const base = this.#word(0, lineWord.start);
+    const start = (this.#word(i, lineWord.start) - base) >>> 0;
     // Behind each line there is its newline.
-    const end = ((word(i + 1, lineWord.start) - base) >>> 0) - 1;
-    const high = word(i, lineWord.high);
-    const run = word(i, lineWord.run);
+    const end = ((this.#word(i + 1, lineWord.start) - base) >>> 0) - 1;
+    const run = this.#word(i, lineWord.run);
     const isCut = (run & 1) === 1;
-    const data = this.#data.subarray(start, isCut ? end - trueLengthBytes : end);
+    const data = this.data.subarray(start, isCut ? end - trueLengthBytes : end);
     return {
       sequence: this.sequence + i,
-      atMs: (high >>> 16) * 2 ** 32 + word(i, lineWord.wallLow),
-      monotonicUs: (high & 0xffff) * 2 ** 32 + word(i, lineWord.monotonicLow),
+      atMs: this.atMs(i),
+      monotonicUs: (this.#word(i, lineWord.high) & 0xffff) * 2 ** 32 + this.#word(i, lineWord.monotonicLow),
       run: run >>> 2,
       source: (run & 2) === 0 ? 'stdout' : 'stderr',
       data,
-      trueBytes: isCut ? this.#data.readUInt32LE(end - trueLengthBytes) : data.length,
+      trueBytes: isCut ? this.data.readUInt32LE(end - trueLengthBytes) : data.length,
     };
   }
 
-  *[Symbol.iterator](): IterableIterator<RingLine> {
-    for (let i = 0; i < this.count; i += 1) yield this.line(i);
+  /** The lines from number `from` up to, not including, `to`; all of them by default. */
+  *lines(from = this.sequence, to = this.end): IterableIterator<RingLine> {
+    const end = Math.min(this.count, to - this.sequence);
+    for (let i = Math.max(0, from - this.sequence); i < end; i += 1) yield this.line(i);
+  }
+
+  [Symbol.iterator](): IterableIterator<RingLine> {
+    return this.lines();
+  }
+
+  #word(line: number, offset: number): number {
+    return this.#index[line * lineWords + offset] ?? 0;
   }
 }

@@ -3,6 +3,15 @@
  * writer that dies between any two stores leaves what the next one can go on from.
  */
 
+/**
+ * Lines of one log between two starts of Hamlet, at most: the numbers of each start begin at a multiple of this, so that
+ * none comes again whatever the last start had no time to write down.
+ */
+export const sequencesPerStart = 2 ** 32;
+
+/** The start of Hamlet in which a line got its number. */
+export const startOf = (sequence: number): number => Math.floor(sequence / sequencesPerStart);
+
 /** What bounds a ring. */
 export interface RingLimits {
   readonly maxLines: number;
@@ -48,8 +57,17 @@ export interface LogPipe {
   readonly memory: PipeMemory;
 }
 
+/** Where the lines are kept beyond the memory. */
+export interface SegmentSettings {
+  readonly dir: string;
+  /** Bound of what all logs take there together. */
+  readonly maxBytes: number;
+}
+
 /** All that the logs worker is started with. */
 export interface LogMemory {
+  /** Without it nothing is kept beyond the memory. */
+  readonly segments?: SegmentSettings;
   readonly rings: readonly { readonly name: string; readonly memory: RingMemory }[];
   readonly pipes: readonly LogPipe[];
   /** One Int32 that the main thread counts up and notifies when a run has ended. */

@@ -1,6 +1,8 @@
-import type { FollowRequest, LogBatch, LogPosition, LogRecord } from '../../ipc/services/logs.js';
-import type { RingLine } from '../../lib/ring/block.js';
+import type { FollowRequest, LogBatch, LogRecord } from '../../ipc/services/logs.js';
+import type { LineBlock, RingLine } from '../../lib/ring/block.js';
+import { startOf } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
+import type { Archive } from './archive.js';
 import { LineFilter } from './filter.js';
 import { concerns, select } from './selection.js';
 import type { LogStore } from './store.js';
@@ -26,6 +28,15 @@ interface Source {
   readonly run: number | undefined;
   /** Whether only records that tell about the chosen components are wanted. */
   readonly eventsOnly: boolean;
+  /** What the disk had when it was asked for lines that are no longer in memory. */
+  onDisk: OnDisk | undefined;
+}
+
+/** The first lines from number `from` on; without any, all up to number `to` are lost. */
+interface OnDisk {
+  readonly from: number;
+  readonly to: number;
+  readonly block: LineBlock | undefined;
 }
 
 /** Lines of one source that were copied in this turn. */
@@ -33,6 +44,14 @@ interface Head {
   readonly source: Source;
   readonly lines: Iterator<RingLine>;
   line: RingLine | undefined;
+  /** Its next line is no longer in memory, and the disk has to be asked for it. */
+  readonly isOnDisk: boolean;
+}
+
+/** A wanted line that was found in looking back. */
+interface Found {
+  readonly source: Source;
+  readonly line: RingLine;
 }
 
 /** What came of a turn. */
@@ -42,23 +61,28 @@ export interface Turn {
   readonly hasMore: boolean;
 }
 
+/** Lines that are looked at in one step of `seek`. */
+const linesPerStep = 128;
+
 /**
- * Reads the chosen logs as one, in the order of arrival. Each turn copies what it needs out of the rings; lines that
- * were overwritten since the last one become a gap.
+ * Reads the chosen logs as one, in the order of arrival. Each turn copies what it needs out of the rings; what was
+ * overwritten since the last one is read from disk, and what is not there either becomes a gap.
  */
 export class Follower {
   readonly #asked: readonly string[];
   readonly #names: readonly string[];
   readonly #filter: LineFilter;
   readonly #sources: readonly Source[];
-  readonly #untilMs: number;
+  readonly #request: FollowRequest;
+  readonly #archive: Archive | undefined;
 
   /** Throws NOT_FOUND for components that have no log, INVALID_ARGUMENT for an expression that cannot be used. */
   constructor(store: LogStore, request: FollowRequest) {
     this.#asked = request.components;
     this.#names = [...store.rings.keys()];
     this.#filter = new LineFilter(request);
-    this.#untilMs = request.untilMs ?? Infinity;
+    this.#request = request;
+    this.#archive = store.archive;
     const chosen = select(request.components, this.#names);
     const isOwn = (name: string): boolean => name === 'hamlet' || name.startsWith('hamlet.');
     this.#sources = this.#names
@@ -78,6 +102,7 @@ export class Follower {
           told: -1,
           run: eventsOnly ? undefined : runOf(request, store.latestRun(name)),
           eventsOnly,
+          onDisk: undefined,
         };
       });
   }
@@ -89,34 +114,64 @@ export class Follower {
 
   /** Whether nothing can come any more. */
   isOver(nowMs: number): boolean {
-    return nowMs > this.#untilMs || this.#sources.every(({ next, end }) => next >= end);
+    return nowMs > (this.#request.untilMs ?? Infinity) || this.#sources.every(({ next, end }) => next >= end);
   }
 
   /**
-   * Moves on to the last `count` wanted lines of those logs that have no position. A generator, because it may have to
-   * look at every line: each step looks at some.
+   * Moves to where the logs that have no position begin: at the last `tail` wanted lines, or at the first that may be
+   * wanted for its time or run; else at the first that is in memory. A generator, because it may have to look at every
+   * line: each step looks at some.
    */
-  *seek(count: number, positions: readonly LogPosition[]): Generator<void, void> {
-    const found: { readonly source: Source; readonly line: number; readonly monotonicUs: number }[] = [];
+  async *seek(): AsyncGenerator<void, void> {
+    const { tail, positions, sinceMs } = this.#request;
     const free = this.#sources.filter(({ name }) => !positions.some(({ component }) => component === name));
     for (const source of free) {
-      let left = count;
-      let before = Math.min(source.ring.written, source.end);
-      source.next = before;
-      while (left > 0 && before > source.ring.first) {
-        const block = source.ring.copy(before - Math.min(left, 128), before);
-        for (let i = block.count - 1; i >= 0 && left > 0; i -= 1) {
-          const line = block.line(i);
-          if (this.#wanted(source, line) === undefined) continue;
-          found.push({ source, line: line.sequence, monotonicUs: line.monotonicUs });
-          left -= 1;
-        }
-        before = Math.min(block.sequence, before - 1);
-        yield;
-      }
+      if (sinceMs === null && source.run === undefined) continue;
+      const first = await this.#archive?.find(source.name, { sinceMs, run: source.run ?? null });
+      source.next = Math.min(source.next, first ?? Infinity);
     }
-    found.sort((a, b) => b.monotonicUs - a.monotonicUs);
-    for (const { source, line } of found.slice(0, count)) source.next = Math.min(source.next, line);
+    if (tail === null) return;
+    const found: Found[] = [];
+    for (const source of free) yield* this.#seekBack(source, tail, found);
+    found.sort((a, b) => (arrivedBefore(a.line, b.line) ? 1 : -1));
+    for (const { source, line } of found.slice(0, tail)) source.next = Math.min(source.next, line.sequence);
+  }
+
+  /** Adds the last `count` wanted lines of a source to those that were found, and leaves it at its end. */
+  async *#seekBack(source: Source, count: number, found: Found[]): AsyncGenerator<void, void> {
+    const { ring } = source;
+    // Without a time or a run that it begins with, a log begins with the first line there is.
+    const isLimited = this.#request.sinceMs !== null || source.run !== undefined;
+    const first = isLimited ? source.next : 0;
+    let left = count;
+    let before = Math.min(ring.written, source.end);
+    source.next = before;
+    while (left > 0 && before > first) {
+      const block =
+        before > ring.first
+          ? ring.copy(before - Math.min(left, linesPerStep), before)
+          : await this.#archive?.linesBefore(source.name, before);
+      if (block === undefined) return;
+      for (let i = Math.min(block.count, before - block.sequence) - 1; i >= 0 && left > 0; i -= 1) {
+        if (i % linesPerStep === 0) yield;
+        const line = block.line(i);
+        if (this.#wanted(source, line) === undefined) continue;
+        found.push({ source, line });
+        left -= 1;
+      }
+      before = Math.min(block.sequence, before - 1);
+    }
+  }
+
+  /** Asks the disk for the next lines of those logs that have them no longer in memory. Call it before each turn. */
+  async lookUp(): Promise<void> {
+    for (const source of this.#sources) {
+      const { name, ring, next, end } = source;
+      if (this.#archive === undefined || next >= ring.first || next >= end || knows(source)) continue;
+      // What is overwritten while the disk is asked may be on it the next time.
+      const to = ring.first;
+      source.onDisk = { from: next, to, block: await this.#archive.linesFrom(name, next) };
+    }
   }
 
   /** Reads on, a turn's worth at most. */
@@ -126,6 +181,8 @@ export class Follower {
     let batchBytes = 0;
     let scannedBytes = 0;
     for (;;) {
+      // Which line comes next is known only when all of them are here.
+      if (heads.some(({ isOnDisk }) => isOnDisk)) return { records, hasMore: true };
       const head = earliest(heads);
       if (head?.line === undefined) return { records, hasMore: false };
       const { source, line } = head;
@@ -169,17 +226,41 @@ export class Follower {
 
   /** The next lines of a source, behind the gap before them. */
   #head(source: Source, records: LogRecord[]): Head {
-    const { ring } = source;
-    if (source.next < ring.first && source.next < source.end) {
-      const to = Math.min(ring.first, source.end);
-      const lines = source.next < ring.origin ? null : to - source.next;
-      records.push({ kind: 'gap', component: source.name, from: source.next, to, lines });
-      source.next = to;
-      source.told = to;
+    const { ring, onDisk } = source;
+    const head = (lines: Iterator<RingLine>): Head => ({
+      source,
+      lines,
+      line: lines.next().value as RingLine | undefined,
+      isOnDisk: false,
+    });
+    while (source.next < ring.first && source.next < source.end) {
+      if (this.#archive !== undefined && (onDisk === undefined || !knows(source))) {
+        return { source, lines: [].values(), line: undefined, isOnDisk: true };
+      }
+      const block = onDisk?.block;
+      if (block !== undefined && block.sequence <= source.next) {
+        return head(block.lines(source.next, source.end));
+      }
+      this.#skip(
+        source,
+        Math.min(block?.sequence ?? onDisk?.to ?? Infinity, ring.first, source.end),
+        records,
+      );
     }
+    source.onDisk = undefined;
     const share = Math.ceil(maxBatchBytes / this.#sources.length);
-    const lines = ring.copy(source.next, source.end, share)[Symbol.iterator]();
-    return { source, lines, line: lines.next().value as RingLine | undefined };
+    return head(ring.copy(source.next, source.end, share).lines());
+  }
+
+  /** Moves on to number `to`: what lies before it is lost. */
+  #skip(source: Source, to: number, records: LogRecord[]): void {
+    const { name: component, next: from } = source;
+    const isSameStart = startOf(from) === startOf(to);
+    const lines = isSameStart ? to - from : (this.#archive?.countLost(component, from, to) ?? null);
+    source.next = to;
+    if (lines === 0) return;
+    records.push({ kind: 'gap', component, from, to, lines });
+    source.told = to;
   }
 
   #wanted(source: Source, line: RingLine): Structure | undefined {
@@ -194,9 +275,21 @@ function earliest(heads: readonly Head[]): Head | undefined {
   let first: Head | undefined;
   for (const head of heads) {
     if (head.line === undefined) continue;
-    if (first?.line === undefined || head.line.monotonicUs < first.line.monotonicUs) first = head;
+    if (first?.line === undefined || arrivedBefore(head.line, first.line)) first = head;
   }
   return first;
+}
+
+/** Whether what the disk had is what the source needs next. */
+function knows({ next, onDisk }: Source): boolean {
+  if (onDisk === undefined || next < onDisk.from) return false;
+  return next < (onDisk.block?.end ?? onDisk.to);
+}
+
+/** The monotonic clock begins anew with the machine, and then Hamlet has been started again. */
+function arrivedBefore(a: RingLine, b: RingLine): boolean {
+  const [startOfA, startOfB] = [startOf(a.sequence), startOf(b.sequence)];
+  return startOfA === startOfB ? a.monotonicUs < b.monotonicUs : startOfA < startOfB;
 }
 
 function runOf({ run }: FollowRequest, latest: number): number | undefined {

@@ -34,14 +34,14 @@ export function logHandlers(store: LogStore): Handlers<typeof logs> {
     },
 
     async *follow(request, { signal }) {
+      await store.archive?.ready;
       const follower = new Follower(store, request);
-      if (request.tail !== null) {
-        const seek = follower.seek(request.tail, request.positions);
-        while ((await store.turns.run(() => seek.next())).done !== true) signal.throwIfAborted();
-      }
+      const seek = follower.seek();
+      while ((await store.turns.run(() => seek.next())).done !== true) signal.throwIfAborted();
       yield { records: [], positions: follower.news() };
       let saidMs = performance.now();
       while (!signal.aborted) {
+        await follower.lookUp();
         const { records, hasMore } = await store.turns.run(() => follower.read());
         const isDue = performance.now() - saidMs >= newsMs && follower.hasNews;
         if (records.length > 0 || isDue) {

@@ -25,6 +25,13 @@ type State =
   | { readonly kind: 'loud' }
   | { readonly kind: 'closed' };
 
+export interface PipeListeners {
+  /** Hears of each batch of lines before the next one can overwrite any. */
+  readonly onBatch: () => void;
+  /** Hears when there may be new lines, once for all that a turn brings. */
+  readonly onLines: () => void;
+}
+
 /**
  * Reads one pipe into its ring, with readSync into shared memory and nothing else: the event loop's own reads would
  * go on for a moment in a thread that is being ended, and what they take from the pipe then is lost.
@@ -44,12 +51,12 @@ export class PipeReader {
   #windowStartMs = 0;
   #windowBytes = 0;
 
-  /** Opens the pipe. `redo` and `start` have to follow. `onLines` hears when there may be new lines. */
-  constructor(pipe: LogPipe, ring: Ring, loudPipes: LoudPipes, onLines: () => void) {
+  /** Opens the pipe. `redo` and `start` have to follow. */
+  constructor(pipe: LogPipe, ring: Ring, loudPipes: LoudPipes, { onBatch, onLines }: PipeListeners) {
     this.#pipe = pipe;
     this.#fd = openSync(pipe.path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.#words = new Int32Array(pipe.memory.words);
-    this.#splitter = new LineSplitter({ memory: pipe.memory, ring, source: pipe.source });
+    this.#splitter = new LineSplitter({ memory: pipe.memory, ring, source: pipe.source, onBatch });
     this.#loudPipes = loudPipes;
     this.#onLines = onLines;
   }
@@ -105,6 +112,14 @@ export class PipeReader {
     this.#leave();
     this.#state = { kind: 'closed' };
     closeSync(this.#fd);
+  }
+
+  /** Whether all that its component wrote has been read, and the component runs no more. */
+  get isFinished(): boolean {
+    const [ended, drained] = [pipeWord.ended, pipeWord.drained].map((word) =>
+      Atomics.load(this.#words, word),
+    );
+    return ended === drained && this.run === Atomics.load(this.#words, pipeWord.endedRun);
   }
 
   /** The run that what is read now belongs to. */

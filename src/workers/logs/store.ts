@@ -1,6 +1,7 @@
 import { HamletError } from '../../lib/errors.js';
 import type { LogMemory } from '../../lib/ring/memory.js';
 import { Ring } from '../../lib/ring/ring.js';
+import { Archive, type ArchiveOptions } from './archive.js';
 import { Arrivals } from './arrivals.js';
 import { LoudPipes } from './loud-pipes.js';
 import { PipeReader } from './pipe-reader.js';
@@ -16,17 +17,25 @@ export class LogStore {
   readonly #readers: readonly PipeReader[];
   readonly #readersOf = new Map<string, PipeReader[]>();
   readonly #wake: Int32Array;
+  /** What is kept beyond the memory, if anything is. */
+  readonly archive: Archive | undefined;
   #isClosed = false;
 
   /** Takes up the memory as the worker before has left it, and starts to read. */
-  constructor(memory: LogMemory) {
+  constructor(memory: LogMemory, keep: Pick<ArchiveOptions, 'jobs' | 'log'>) {
     const rings = new Map(memory.rings.map((ring) => [ring.name, new Ring(ring.memory)]));
     this.#rings = rings;
+    const { segments: settings } = memory;
+    const archive = settings === undefined ? undefined : new Archive({ ...keep, settings, rings });
+    this.archive = archive;
     const loudPipes = new LoudPipes();
     this.#readers = memory.pipes.map((pipe) => {
       const ring = rings.get(pipe.name);
       if (ring === undefined) throw new HamletError('INTERNAL', `the pipe of ${pipe.name} has no ring`);
-      const reader = new PipeReader(pipe, ring, loudPipes, () => this.arrivals.notify(pipe.name));
+      const reader = new PipeReader(pipe, ring, loudPipes, {
+        onBatch: () => archive?.noticed(pipe.name),
+        onLines: () => this.arrivals.notify(pipe.name),
+      });
       this.#readersOf.set(pipe.name, [...(this.#readersOf.get(pipe.name) ?? []), reader]);
       return reader;
     });
@@ -50,15 +59,23 @@ export class LogStore {
     });
   }
 
-  /** The latest run of a component; 0 before its first one. */
+  /** The latest run of a component that is known; 0 before its first one. */
   latestRun(name: string): number {
-    return Math.max(0, ...(this.#readersOf.get(name) ?? []).map((reader) => reader.run));
+    return Math.max(
+      this.archive?.lastRun(name) ?? 0,
+      ...(this.#readersOf.get(name) ?? []).map((reader) => reader.run),
+    );
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#isClosed = true;
     Atomics.notify(this.#wake, 0);
     for (const reader of this.#readers) reader.close();
+    // Hamlet's own threads go on writing while they stop, and nobody reads that any more.
+    const finished = [...this.#readersOf].filter(
+      ([, readers]) => readers.length > 1 && readers.every(({ isFinished }) => isFinished),
+    );
+    await this.archive?.close(finished.map(([name]) => name));
   }
 
   /** The main thread waits for the end of a run to be drained before it starts the next: see LogPipes.endRun. */

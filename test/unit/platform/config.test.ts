@@ -72,7 +72,7 @@ void t.test('the cache comes from the environment first', async (t) => {
 });
 
 const port = 'has to be a port, a whole number from 1 to 65535';
-const groups = 'layout, paths, node, ports, network, kubeProxy, components, images, pki, debug';
+const groups = 'layout, paths, node, ports, network, kubeProxy, components, images, logs, pki, debug';
 
 /** Each wrong setting, and the sentence that a person gets to read. */
 const wrong: readonly (readonly [unknown, string | RegExp])[] = [
@@ -83,6 +83,7 @@ const wrong: readonly (readonly [unknown, string | RegExp])[] = [
     { pki: { ttl: '1h' } },
     'pki.ttl: there is no such setting; there are caTtl, leafTtl, debugTtl, debugTtlMax',
   ],
+  [{ logs: { maxDiskMb: 4 } }, /^logs\.maxDiskMb: .* from 8 to 65536, or 0 .*, not 4$/],
   ['ports', 'the whole file: has to be a group of settings, not "ports"'],
   [7837, 'the whole file: has to be a group of settings, not 7837'],
   [{ ports: 7837 }, 'ports: has to be a group of settings, not 7837'],

@@ -100,7 +100,7 @@ void t.test('sizes', async (t) => {
 /** Makes what every start of a node leaves in its state folder. */
 function fill(config: Config): void {
   const { etcd, containerd, kubelet, kubeletPki, images, cni, state } = config.paths;
-  for (const folder of [etcd, containerd, kubelet, kubeletPki, images, cni])
+  for (const folder of [etcd, containerd, kubelet, kubeletPki, images, cni, path.join(state, 'logs/etcd')])
     mkdirSync(folder, { recursive: true });
   for (const name of ['node.key', 'starts', 'audit.jsonl', 'audit.jsonl.1', '.node.key.17.tmp'])
     writeFileSync(path.join(state, name), 'x');

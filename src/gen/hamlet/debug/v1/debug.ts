@@ -163,7 +163,10 @@ export interface StreamComponentLogsRequest {
   readonly components: readonly string[];
   /** Whether to go on with what is written from now on. */
   readonly follow: boolean;
-  /** Begin with the last so many of the lines wanted; 0 means all that is held, -1 none of it. */
+  /**
+   * Begin with the last so many of the lines wanted, in memory or on disk; -1 means none. 0 means all in memory, and
+   * together with since_ms, run or previous all on disk too.
+   */
   readonly tailLines: number;
   /** Begin here in these logs, whatever tail_lines says. */
   readonly positions: readonly LogPosition[];
@@ -454,7 +457,7 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
 export interface LogGap {
   /** The first line that is not missing any more. */
   readonly next: number;
-  /** How many are missing; -1 when Hamlet was started again in between, for then nobody knows. */
+  /** How many are missing; -1 when Hamlet was killed in between, for then nobody knows. */
   readonly lines: number;
 }
 

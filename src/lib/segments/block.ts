@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { LineBlock } from '../ring/block.js';
+import { lineWords } from '../ring/memory.js';
+
+/**
+ * Lines of one log as they lie on disk: a header, and behind it the index and the bytes of a LineBlock. All numbers
+ * are little-endian.
+ *
+ *     magic u32, checksum 8 bytes, stored u32, unpacked u32, count u32, sequence f64, latest f64, run u32, codec u32
+ *
+ * The checksum is the beginning of the SHA-256 of everything behind it, so that what a power cut leaves of a write is
+ * told from a block. `latest` is the latest time of arrival in it and `run` the highest run, for whoever looks for a
+ * line by these. `stored` bytes follow the header; they are `unpacked` bytes of index and lines.
+ */
+export const headerBytes = 48;
+
+/** "HLB1". */
+const magic = 0x31_42_4c_48;
+const at = {
+  magic: 0,
+  checksum: 4,
+  stored: 12,
+  unpacked: 16,
+  count: 20,
+  sequence: 24,
+  latest: 32,
+  run: 40,
+  codec: 44,
+} as const;
+const checksumBytes = 8;
+const codec = { none: 0, deflate: 1 } as const;
+
+/** Blocks are made of about so many bytes of lines: what a reader holds, and more makes them hardly smaller. */
+export const blockBytes = 64 * 1024;
+
+/** No block is larger, so that a damaged length asks for no memory: 64 KiB of empty lines and their index. */
+const maxUnpackedBytes = 4 * 1024 * 1024;
+
+/** zlib's levels above save a tenth of the size of a node's logs, for half the speed. */
+const deflateLevel = 3;
+
+/** What a block's header tells. */
+export interface BlockInfo {
+  /** The numbers of its first line and of the line behind its last. */
+  readonly from: number;
+  readonly to: number;
+  /** The latest time of arrival, milliseconds since the epoch, and the highest run. */
+  readonly latestMs: number;
+  readonly lastRun: number;
+  /** Its whole length on disk. */
+  readonly bytes: number;
+}
+
+/** The bytes of a block, as it is or packed. */
+export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
+  const index = block.copyIndex();
+  const unpacked = index.byteLength + block.data.length;
+  const { latestMs, lastRun } = summaryOf(block);
+  if (packed) toDeltas(index);
+  const parts = [Buffer.from(index.buffer, index.byteOffset, index.byteLength), block.data];
+  const payload = packed ? [deflateRawSync(Buffer.concat(parts), { level: deflateLevel })] : parts;
+  const header = Buffer.alloc(headerBytes);
+  const encoded = Buffer.concat([header, ...payload]);
+  encoded.writeUInt32LE(magic, at.magic);
+  encoded.writeUInt32LE(encoded.length - headerBytes, at.stored);
+  encoded.writeUInt32LE(unpacked, at.unpacked);
+  encoded.writeUInt32LE(block.count, at.count);
+  encoded.writeDoubleLE(block.sequence, at.sequence);
+  encoded.writeDoubleLE(latestMs, at.latest);
+  encoded.writeUInt32LE(lastRun, at.run);
+  encoded.writeUInt32LE(packed ? codec.deflate : codec.none, at.codec);
+  checksum(encoded).copy(encoded, at.checksum);
+  return encoded;
+}
+
+/** What the header of the block at `offset` says; nothing is checked. */
+export function headerOf(bytes: Buffer, offset: number): BlockInfo {
+  const from = bytes.readDoubleLE(offset + at.sequence);
+  return {
+    from,
+    to: from + bytes.readUInt32LE(offset + at.count),
+    latestMs: bytes.readDoubleLE(offset + at.latest),
+    lastRun: bytes.readUInt32LE(offset + at.run),
+    bytes: headerBytes + bytes.readUInt32LE(offset + at.stored),
+  };
+}
+
+/** The header of the block that begins at `offset`, if it is whole; else undefined. */
+export function readBlock(bytes: Buffer, offset: number): BlockInfo | undefined {
+  if (bytes.length - offset < headerBytes || bytes.readUInt32LE(offset) !== magic) return undefined;
+  const info = headerOf(bytes, offset);
+  if (info.bytes > bytes.length - offset) return undefined;
+  const block = bytes.subarray(offset, offset + info.bytes);
+  return checksum(block).equals(block.subarray(at.checksum, at.checksum + checksumBytes)) ? info : undefined;
+}
+
+/** The lines of a block that `readBlock` has found at `offset`. */
+export function decodeBlock(
+  bytes: Buffer,
+  offset: number,
+  { from, to, bytes: length }: BlockInfo,
+): LineBlock {
+  const block = bytes.subarray(offset, offset + length);
+  const payload = block.subarray(headerBytes);
+  const isPacked = block.readUInt32LE(at.codec) === codec.deflate;
+  const unpacked = isPacked ? inflateRawSync(payload, { maxOutputLength: maxUnpackedBytes }) : payload;
+  const count = to - from;
+  const index = new Uint32Array((count + 1) * lineWords);
+  const indexBytes = Buffer.from(index.buffer);
+  unpacked.copy(indexBytes);
+  if (isPacked) fromDeltas(index);
+  const data = Buffer.allocUnsafeSlow(unpacked.length - indexBytes.length);
+  unpacked.copy(data, 0, indexBytes.length);
+  return new LineBlock(from, count, index, data);
+}
+
+/** Lines that follow each other, as blocks of about `blockBytes`. Gives the first block alone where a line is missing. */
+export function* joinBlocks(blocks: Iterable<LineBlock>): Generator<LineBlock, void> {
+  let waiting: LineBlock[] = [];
+  let bytes = 0;
+  for (const block of blocks) {
+    const last = waiting.at(-1);
+    const follows = last === undefined || last.sequence + last.count === block.sequence;
+    if (!follows || bytes + block.data.length > blockBytes) {
+      if (waiting.length > 0) yield LineBlock.join(waiting);
+      waiting = [];
+      bytes = 0;
+    }
+    waiting.push(block);
+    bytes += block.data.length;
+  }
+  if (waiting.length > 0) yield LineBlock.join(waiting);
+}
+
+/** The latest arrival and the highest run of a block. */
+export function summaryOf(block: LineBlock): Pick<BlockInfo, 'latestMs' | 'lastRun'> {
+  let [latestMs, lastRun] = [0, 0];
+  for (let i = 0; i < block.count; i += 1) {
+    latestMs = Math.max(latestMs, block.atMs(i));
+    lastRun = Math.max(lastRun, block.run(i));
+  }
+  return { latestMs, lastRun };
+}
+
+function checksum(block: Buffer): Buffer {
+  const behind = block.subarray(at.checksum + checksumBytes);
+  return createHash('sha256').update(behind).digest().subarray(0, checksumBytes);
+}
+
+/** One line's index is much like the next one's: as differences it is mostly zeros, which pack to next to nothing. */
+function toDeltas(index: Uint32Array): void {
+  for (let i = index.length - 1; i >= lineWords; i -= 1) {
+    index[i] = (index[i] ?? 0) - (index[i - lineWords] ?? 0);
+  }
+}
+
+function fromDeltas(index: Uint32Array): void {
+  for (let i = lineWords; i < index.length; i += 1) {
+    index[i] = (index[i] ?? 0) + (index[i - lineWords] ?? 0);
+  }
+}

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { writeFileAtomic } from '../../lib/files.js';
+import { sequencesPerStart, startOf } from '../../lib/ring/memory.js';
+
+/** So many starts of Hamlet are remembered: more than anybody's saved position is old. */
+const maxStarts = 64;
+
+const endsFile = v.record(v.string(), v.record(v.string(), v.number()));
+type Ends = v.InferOutput<typeof endsFile>;
+
+/**
+ * Where the logs ended when Hamlet was stopped in order, by the number of the start. The numbers of the next start begin
+ * at a round number, and only who knows the end before it can tell whether a line is missing between the two.
+ */
+export class LogEnds {
+  readonly #file: string;
+  #ends: Ends;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#ends = load(file);
+  }
+
+  /** How many lines lie between two numbers; undefined when nobody knows. */
+  countLost(name: string, from: number, to: number): number | undefined {
+    let lost = 0;
+    let next = from;
+    for (let start = startOf(from); start < startOf(to); start += 1) {
+      const end = this.#ends[start]?.[name];
+      if (end === undefined) return undefined;
+      lost += end - next;
+      next = (start + 1) * sequencesPerStart;
+    }
+    return lost + to - next;
+  }
+
+  /** Notes the ends of logs, the numbers behind their last lines. Throws what writing a file throws. */
+  add(ends: Readonly<Record<string, number>>): void {
+    const start = startOf(Object.values(ends)[0] ?? 0);
+    const others = Object.entries(this.#ends).slice(-maxStarts);
+    this.#ends = Object.fromEntries([...others, [String(start), { ...ends }]]);
+    writeFileAtomic(this.#file, JSON.stringify(this.#ends), 0o600);
+  }
+}
+
+/** A file that cannot be read says nothing about any end. */
+function load(file: string): Ends {
+  try {
+    return v.parse(endsFile, JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    return {};
+  }
+}

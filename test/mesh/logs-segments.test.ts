@@ -1,0 +1,148 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { FollowRequest } from '../../src/ipc/services/logs.js';
+import { sequencesPerStart } from '../../src/lib/ring/memory.js';
+import { poll } from '../../src/lib/time.js';
+import { folderBytes } from './fixtures/folder-bytes.js';
+import { collect, Reader, textOf } from './fixtures/follow.js';
+import { LogNode } from './fixtures/log-node.js';
+
+const diskBytes = 64 * 1024 * 1024;
+const needsRoot = process.getuid?.() === 0 ? false : 'a file system of its own needs root';
+const shell = (script: string): readonly [string, ...string[]] => ['sh', '-c', script];
+const numbers = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
+
+const texts = async (node: LogNode, request: Partial<FollowRequest>) =>
+  (await collect(node.logs, { components: ['etcd'], ...request })).map(textOf);
+
+/** Waits until the last line of a log is on disk: then a new Hamlet has it. */
+async function written(node: LogNode, last: string): Promise<void> {
+  const probe = async () => {
+    const other = await texts(node, { tail: 1 });
+    return other[0] === last ? true : undefined;
+  };
+  await poll(probe, { everyMs: 5, timeoutMs: 10_000, what: `${last} in the log` });
+}
+
+/** A stop of Hamlet in order, or its death, and the next start. */
+async function restart(node: LogNode, how: 'stop' | 'kill'): Promise<void> {
+  if (how === 'stop') await node.stopReader();
+  else await node.killReader();
+  await node.reopen(async () => {});
+  await node.startReader();
+}
+
+void t.test('lines that the ring gave up are read from disk', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], diskBytes });
+  await node.run('etcd', 1, ['seq', '1', '100']);
+  const reader = new Reader({ components: ['etcd'] });
+  await reader.open(node.logs);
+  await node.run('etcd', 2, ['seq', '101', '60000']);
+  t.equal((await node.tail('etcd')).length, 5_000);
+  while (reader.lines.length < 60_000 && (await reader.read()));
+  await reader.close();
+  t.same(reader.gaps, []);
+  t.same(reader.lines.map(textOf), numbers(1, 60_000));
+  t.same(await texts(node, { tail: 20_000 }), numbers(40_001, 60_000));
+  t.same(await texts(node, { sinceMs: 0 }), numbers(1, 60_000));
+  t.same(await texts(node, { run: 1 }), numbers(1, 100));
+  t.same(await texts(node, {}), numbers(55_001, 60_000), 'without a limit: what is in memory');
+});
+
+void t.test('a stop of Hamlet loses nothing, and followers go on by position', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd', 'quiet'], diskBytes });
+  const reader = new Reader({ components: ['etcd', 'quiet'] });
+  await reader.open(node.logs);
+  const read = async (count: number) => {
+    while (reader.lines.length < count && (await reader.read()));
+    await reader.close();
+  };
+  await node.run('etcd', 1, ['seq', '1', '20000']);
+  await read(10_000);
+  for (const [from, to, run] of [
+    [20_001, 30_000, 2],
+    [30_001, 30_010, 3],
+  ] as const) {
+    await restart(node, 'stop');
+    await node.run('etcd', run, ['seq', String(from), String(to)]);
+  }
+  await reader.open(node.logs);
+  await read(30_010);
+  t.same(reader.gaps, []);
+  t.same(reader.lines.map(textOf), numbers(1, 30_010));
+  t.same(await texts(node, { run: 'previous' }), numbers(20_001, 30_000));
+  t.same(await texts(node, { run: 1, tail: 5 }), numbers(19_996, 20_000));
+  const starts = new Set(reader.lines.map(({ sequence }) => Math.floor(sequence / sequencesPerStart)));
+  t.same([...starts], [1, 2, 3]);
+});
+
+void t.test('a death of Hamlet loses what was not on disk yet, and says that it may have', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], diskBytes });
+  await node.run('etcd', 1, ['seq', '1', '1000']);
+  const reader = new Reader({ components: ['etcd'] });
+  await reader.open(node.logs);
+  await written(node, '1000');
+  await reader.close();
+  await restart(node, 'kill');
+  await node.run('etcd', 2, ['seq', '1001', '2000']);
+  await reader.open(node.logs);
+  while (reader.lines.at(-1) === undefined || textOf(reader.lines.at(-1) as never) !== '2000')
+    await reader.read();
+  await reader.close();
+  t.match(reader.gaps, [{ lines: null, to: 2 * sequencesPerStart }]);
+  reader.check('etcd');
+});
+
+void t.test('segments are packed, and together they stay within the budget', async (t) => {
+  const budget = 8 * 1024 * 1024;
+  await using node = await LogNode.start({ components: ['etcd', 'quiet'], diskBytes: budget });
+  await node.run('quiet', 1, ['seq', '1', '10']);
+  const dir = join(node.folder, 'logs');
+  const count = (ending: string) =>
+    readdirSync(join(dir, 'etcd')).filter((name) => name.endsWith(ending)).length;
+  const isPacked = () => (count('.raw') <= 1 ? true : undefined);
+  for (let run = 1; run <= 16; run += 1) {
+    await node.run('etcd', run, shell('head -c 900000 /dev/urandom | base64 -w 119'));
+    await poll(isPacked, { everyMs: 5, timeoutMs: 20_000, what: 'packing' });
+  }
+  await node.stopReader();
+  t.ok(count('.packed') > 20, `${count('.packed')} segments`);
+  const bytes = folderBytes(dir);
+  t.ok(bytes <= budget && bytes > budget / 2, `${bytes} bytes`);
+  await node.startReader();
+  t.same(
+    await texts(node, { components: ['quiet'], sinceMs: 0 }),
+    numbers(1, 10),
+    'the quiet one keeps its lines',
+  );
+});
+
+void t.test(
+  'a full disk costs the oldest lines, and no component waits for it',
+  { skip: needsRoot },
+  async (t) => {
+    await using node = await LogNode.start({ components: ['etcd'], diskBytes });
+    await node.stopReader();
+    const dir = join(node.folder, 'logs');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dir]);
+    try {
+      await node.startReader();
+      for (let run = 1; run <= 12; run += 1) {
+        t.equal(await node.run('etcd', run, shell('head -c 600000 /dev/urandom | base64 -w 119')), 0);
+      }
+      await node.run('etcd', 13, ['echo', 'the end']);
+      const { length } = await texts(node, { sinceMs: 0 });
+      await node.stopReader();
+      await node.startReader();
+      const lines = await collect(node.logs, { components: ['etcd'], sinceMs: 0 });
+      t.equal(textOf(lines.at(-1) as never), 'the end', 'the newest are there');
+      t.ok(length > 5_000);
+    } finally {
+      await node.killReader();
+      execFileSync('umount', [dir]);
+    }
+  },
+);

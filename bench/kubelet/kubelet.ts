@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { poll } from '../../src/lib/time.js';
 import { runPaths } from '../../src/platform/paths.js';
@@ -15,7 +15,12 @@ export function kubeletPid(node: TestNode): number {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      if (words.includes('kubelet') && words.some((word) => word.includes(node.folder))) return Number(pid);
+      if (
+        words.includes('kubelet') &&
+        !words.includes('/bin/sh') &&
+        words.some((word) => word.includes(node.folder))
+      )
+        return Number(pid);
     } catch {
       // It has ended.
     }
@@ -33,45 +38,57 @@ export function cpuMs(pid: number): number {
 }
 
 /**
- * Puts a counter before each program that a kubelet of the node may start. Gives a function that takes them away
- * again and tells how often they were started.
+ * Puts a counter before each program that a kubelet of the node may start. Gives a function that puts the programs
+ * back and tells how often they were started.
  */
 export function countPrograms(node: TestNode): () => number {
   const { bin } = runPaths(path.join(node.folder, 'run'));
   const log = path.join(node.folder, 'started');
   writeFileSync(log, '');
-  for (const name of counted) {
-    const link = path.join(bin, name);
-    rmSync(link, { force: true });
-    writeFileSync(link, `#!/bin/sh\necho ${name} >> ${log}\nexec /usr/bin/${name} "$@"\n`, { mode: 0o755 });
-  }
+  const place = (put: (file: string, name: string) => void) => {
+    for (const name of counted) {
+      rmSync(path.join(bin, name), { force: true });
+      put(path.join(bin, name), name);
+    }
+  };
+  place((file, name) => {
+    writeFileSync(file, `#!/bin/sh\necho ${name} >> ${log}\nexec /usr/bin/${name} "$@"\n`, { mode: 0o755 });
+  });
   return () => {
-    for (const name of counted) rmSync(path.join(bin, name), { force: true });
+    place((file, name) => {
+      symlinkSync(`/usr/bin/${name}`, file);
+    });
     return readFileSync(log, 'utf8').split('\n').length - 1;
   };
 }
 
+/** What is looked at in an answer of /stats/summary. */
+export interface SummaryAnswer {
+  readonly pods?: readonly { readonly volume?: readonly object[] }[];
+}
+
+export interface Summary {
+  ask(): Promise<SummaryAnswer>;
+  close(): void;
+}
+
 /** Asks for the kubelet's /stats/summary through `kubectl proxy`, which keeps its connection. */
-export async function openSummary(node: TestNode, nodeName: string) {
+export async function openSummary(node: TestNode, nodeName: string): Promise<Summary> {
   const [port = 0] = await freePorts(1);
   const dbg = new URL('../../src/cli/main.js', import.meta.url).pathname;
   const words = ['--endpoint', node.endpoint, 'kubectl', 'proxy', `--port=${port}`];
   // A group of its own: dbg runs kubectl as its child.
   const child = spawn(process.execPath, [dbg, ...words], { stdio: 'ignore', detached: true });
   const url = `http://127.0.0.1:${port}/api/v1/nodes/${nodeName}/proxy/stats/summary`;
-  const ask = async (): Promise<Response> => {
+  const ask = async (): Promise<SummaryAnswer> => {
     const response = await fetch(url);
-    await response.arrayBuffer();
-    if (!response.ok) throw new Error(`/stats/summary: ${response.status}`);
-    return response;
+    const text = await response.text();
+    if (!response.ok) throw new Error(`/stats/summary: ${response.status}: ${text}`);
+    return JSON.parse(text) as SummaryAnswer;
   };
   await poll(() => ask().catch(() => undefined), { everyMs: 100, timeoutMs: 30_000, what: 'kubectl proxy' });
   return {
-    async timeMs(): Promise<number> {
-      const startedMs = performance.now();
-      await ask();
-      return performance.now() - startedMs;
-    },
+    ask,
     close(): void {
       if (child.pid !== undefined) process.kill(-child.pid);
     },

@@ -9,10 +9,10 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const buildTimeoutMs = 1_800_000;
 
 /**
- * Makes `folder` a components.dir with a `kube` of the same source without the patches. It is built as any other: by
- * the set-up of a checkout that has none.
+ * The `kube` of the same source without the patches. It is built as any other: by the set-up of a checkout that has
+ * none, which is made in `folder`.
  */
-export async function unpatchedComponents(folder: string, cacheDir: string): Promise<string> {
+export async function unpatchedKube(folder: string, cacheDir: string): Promise<string> {
   const checkout = path.join(folder, 'checkout');
   mkdirSync(checkout, { recursive: true });
   for (const name of ['package.json', 'dist', 'kubernetes/main.go']) {
@@ -30,8 +30,5 @@ export async function unpatchedComponents(folder: string, cacheDir: string): Pro
   }
   const entry = find();
   if (entry === undefined) throw new Error('the unpatched kubelet is not in the cache');
-  const components = path.join(folder, 'components');
-  mkdirSync(components);
-  symlinkSync(path.join(entry.folder, kubeArtefact.file), path.join(components, 'kube'));
-  return components;
+  return path.join(entry.folder, kubeArtefact.file);
 }

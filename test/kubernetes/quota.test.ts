@@ -69,7 +69,9 @@ void t.test('project quotas on ext4 and XFS', { timeout: timeoutMs }, async (t) 
   const missing =
     process.arch === 'x64'
       ? ((await install(machinePackages, folder)) ??
-        (await unpackKernel(kernel).catch((error: unknown) => `there is no kernel: ${messageOf(error)}`)))
+        (await unpackKernel(kernel, AbortSignal.timeout(timeoutMs)).catch(
+          (error: unknown) => `there is no kernel: ${messageOf(error)}`,
+        )))
       : `there is no virtual machine for ${process.arch}`;
   if (missing !== undefined) {
     t.pass('needs a virtual machine', { skip: missing });

@@ -2,6 +2,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { updateLists } from '../../src/provision/apt.js';
 
 const execute = promisify(execFile);
 
@@ -40,16 +41,28 @@ export interface MachineOptions {
   readonly script: string;
 }
 
-/** Downloads Debian's kernel and unpacks it to `folder`. Throws when the archive cannot be reached. */
-export async function unpackKernel(folder: string): Promise<void> {
+/**
+ * Downloads Debian's kernel and unpacks it to `folder`. The package lists are brought up to date only if it does not go
+ * without. Throws when the archive cannot be reached.
+ */
+export async function unpackKernel(folder: string, signal: AbortSignal): Promise<void> {
   mkdirSync(folder);
+  try {
+    await downloadKernel(folder);
+  } catch {
+    await updateLists(signal);
+    await downloadKernel(folder);
+  }
+  const [archive = ''] = readdirSync(folder);
+  await execute('dpkg-deb', ['--extract', archive, '.'], { cwd: folder });
+}
+
+async function downloadKernel(folder: string): Promise<void> {
   const { stdout } = await execute('apt-cache', ['depends', kernelPackage]);
   const name = /Depends: (linux-image-\S+)/.exec(stdout)?.[1];
   if (name === undefined) throw new Error(`the package lists have no ${kernelPackage}`);
   // Without root's sandbox: apt's own user may not write into this folder.
   await execute('apt-get', ['download', '-o', 'APT::Sandbox::User=root', name], { cwd: folder });
-  const [archive = ''] = readdirSync(folder);
-  await execute('dpkg-deb', ['--extract', archive, '.'], { cwd: folder });
 }
 
 /**

@@ -71,7 +71,8 @@ export class Archive {
     const log = this.#log(name);
     if (log.behind < takeLines) return;
     log.take();
-    if (log.pendingBytes >= flushBytes && !log.isWriting) void this.#try(() => this.#write(log));
+    if (log.pendingBytes >= flushBytes && log.isOpen && !log.isWriting)
+      void this.#try(() => this.#write(log));
   }
 
   /** The first lines from number `sequence` on that are on disk, or on their way; undefined when there are none. */
@@ -140,6 +141,8 @@ export class Archive {
     await Promise.all(
       [...this.#logs.values()].map((log) =>
         this.#try(async () => {
+          // What went wrong at the start may have passed.
+          if (!log.isOpen) await log.open();
           await this.#write(log);
           await log.sync();
         }),
@@ -150,7 +153,6 @@ export class Archive {
 
   /** Writes a log. On a full disk the oldest segments make room for the newest lines. */
   async #write(log: SegmentLog): Promise<void> {
-    if (!log.isOpen) await log.open();
     for (;;) {
       try {
         await log.write();

@@ -1,6 +1,16 @@
-import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
+import fs from 'node:fs';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
+
+// Plain descriptors and no FileHandles: of a thread that is ended Node closes the former at once, and the latter when
+// they are collected, with a warning for each. What waits for the disk is done beside the thread; to open and to close
+// does not, and in the thread Node knows at any moment which descriptors it has.
+const write = promisify(fs.write);
+const read = promisify(fs.read);
+const ftruncate = promisify(fs.ftruncate);
+const fdatasync = promisify(fs.fdatasync);
+const fsync = promisify(fs.fsync);
 
 /** A file that grows at its end. */
 export interface OpenSegment {
@@ -30,60 +40,71 @@ export const segmentFiles: SegmentFiles = {
 
   async open(file) {
     // Without O_APPEND, which would have the kernel ignore where a write is meant to go.
-    const handle = await open(file, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    const fd = fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_CREAT, 0o600);
     await syncFolder(path.dirname(file));
-    return new SegmentHandle(handle);
+    return new SegmentFile(fd);
   },
 
-  readAll: (file) => readFile(file),
+  readAll: async (file) => segmentFiles.read(file, 0, (await stat(file)).size),
 
   async read(file, offset, bytes) {
-    const handle = await open(file, 'r');
+    const fd = fs.openSync(file, 'r');
     try {
       const buffer = Buffer.allocUnsafeSlow(bytes);
-      const { bytesRead } = await handle.read(buffer, 0, bytes, offset);
+      const { bytesRead } = await read(fd, buffer, 0, bytes, offset);
       return buffer.subarray(0, bytesRead);
     } finally {
-      await handle.close();
+      fs.closeSync(fd);
     }
   },
 
   remove: (file) => rm(file, { force: true }),
 };
 
-class SegmentHandle implements OpenSegment {
-  readonly #handle: FileHandle;
+class SegmentFile implements OpenSegment {
+  readonly #fd: number;
+  /** What is under way: a descriptor must not be closed while the kernel still works on it. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(handle: FileHandle) {
-    this.#handle = handle;
+  constructor(fd: number) {
+    this.#fd = fd;
   }
 
-  async write(bytes: Buffer, position: number): Promise<void> {
-    for (let done = 0; done < bytes.length;) {
-      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
-      done += bytesWritten;
-    }
+  write(bytes: Buffer, position: number): Promise<void> {
+    return this.#do(async () => {
+      for (let done = 0; done < bytes.length;) {
+        const { bytesWritten } = await write(this.#fd, bytes, done, bytes.length - done, position + done);
+        done += bytesWritten;
+      }
+    });
   }
 
   truncate(bytes: number): Promise<void> {
-    return this.#handle.truncate(bytes);
+    return this.#do(() => ftruncate(this.#fd, bytes));
   }
 
   sync(): Promise<void> {
-    return this.#handle.datasync();
+    return this.#do(() => fdatasync(this.#fd));
   }
 
   close(): Promise<void> {
-    return this.#handle.close();
+    return this.#do(async () => fs.closeSync(this.#fd));
+  }
+
+  /** One thing after the other. */
+  #do(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work, work);
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 }
 
 /** So that the file is found after a power cut. */
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+  const fd = fs.openSync(folder, 'r');
   try {
-    await handle.sync();
+    await fsync(fd);
   } finally {
-    await handle.close();
+    fs.closeSync(fd);
   }
 }

@@ -14,6 +14,8 @@ import type { Secrets } from './secrets.js';
 export interface Outputs {
   /** Descriptors for a run's stdout and stderr, to be closed when the child has its copies. */
   openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void };
+  /** The number of the component's latest run, as far as its output has come here; 0 before the first. */
+  lastRun(name: string): number;
   /** Says that what comes from now on belongs to this run, which has its descriptors already. */
   adopt(name: string, run: number): void;
   /** Whether a process has the component's pipes as its stdout and stderr. */
@@ -97,7 +99,8 @@ export class Children {
       checkProgram(file, cwd);
       if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
       await this.#draining.get(name);
-      const run = (old?.run ?? 0) + 1;
+      // The table is gone after a reboot, the count is not.
+      const run = Math.max(old?.run ?? 0, this.#options.outputs.lastRun(name)) + 1;
       const started = await this.#execute(file, args, { env, cwd, name, run });
       return this.#record(started, name, run, request.digest);
     } catch (error) {

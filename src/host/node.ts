@@ -75,6 +75,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   const pipes = await Pipes.open({
     dir: run.pipes,
     startsFile: path.join(state, 'starts'),
+    runsFile: path.join(state, 'runs.json'),
     ...(maxDiskMb > 0 && { segments: { dir: path.join(state, 'logs'), maxBytes: maxDiskMb * 2 ** 20 } }),
   });
   const log = pipes.log('hamlet');

@@ -20,6 +20,7 @@ import {
   type SegmentSettings,
 } from '../lib/ring/memory.js';
 import { isSameFile } from './leftovers.js';
+import { RunCounts } from './run-counts.js';
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
@@ -29,6 +30,8 @@ export interface PipesOptions {
   readonly dir: string;
   /** Counts the starts of Hamlet; has to outlive the machine's, so that no line's number ever comes again. */
   readonly startsFile: string;
+  /** Counts the runs of what has a log, beside the former. */
+  readonly runsFile: string;
   /** Names of what has a stdout and a stderr, two pipes each: the components. */
   readonly components?: readonly string[];
   /** Names of what writes a log by itself, one pipe each: Hamlet's threads. */
@@ -61,18 +64,19 @@ export class Pipes {
   readonly #pipes: readonly Pipe[];
   readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
   readonly #segments: SegmentSettings | undefined;
+  readonly #runs: RunCounts;
   readonly #wake = new SharedArrayBuffer(4);
 
   private constructor(
-    dir: string,
+    { dir, segments, runsFile }: PipesOptions,
     pipes: readonly Pipe[],
     rings: readonly { name: string; memory: RingMemory }[],
-    segments: SegmentSettings | undefined,
   ) {
     this.#dir = dir;
     this.#pipes = pipes;
     this.#rings = rings;
     this.#segments = segments;
+    this.#runs = new RunCounts(runsFile);
   }
 
   /**
@@ -96,15 +100,13 @@ export class Pipes {
       const memory = createPipeMemory(limits);
       const fd = openSync(pipe.path, constants.O_RDWR | constants.O_NONBLOCK);
       const words = new Int32Array(memory.words);
-      // A thread's run is the start of Hamlet; a component's is told when it starts.
-      if (own.includes(pipe.name)) words[pipeWord.run] = start;
       return { ...pipe, fd, memory, words };
     });
     const rings = [...components, ...own].map((name) => ({
       name,
       memory: createRingMemory(limits, start * sequencesPerStart),
     }));
-    return new Pipes(dir, pipes, rings, options.segments);
+    return new Pipes(options, pipes, rings);
   }
 
   /** What the logs worker is to be started with. */
@@ -142,8 +144,14 @@ export class Pipes {
     };
   }
 
+  /** The number of the latest run of `name` on this node; 0 before the first. */
+  lastRun(name: string): number {
+    return this.#runs.last(name);
+  }
+
   /** Says which run of `name` writes into its pipes, for one that runs already. */
   adopt(name: string, run: number): void {
+    this.#runs.note(name, run);
     for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);
   }
 
@@ -163,10 +171,16 @@ export class Pipes {
     return createLog(name, this.threadLog(name).fd);
   }
 
-  /** The non-blocking descriptor that a thread writes its log to; it stays open. Throws NOT_FOUND. */
+  /**
+   * The non-blocking descriptor that a thread writes its log to; it stays open. To be called for each start of the
+   * thread, which is its next run. Throws NOT_FOUND.
+   */
   threadLog(name: string): { readonly fd: number; readonly level: 'info' } {
     const [pipe] = this.#pipesOf(name);
     if (pipe === undefined) throw new HamletError('NOT_FOUND', `${name} has no log`);
+    // The thread before has ended: what it has left in the pipe is read before this one has begun to write.
+    if (Atomics.load(pipe.words, pipeWord.run) > 0) this.#sayEnded([pipe]);
+    this.adopt(name, this.lastRun(name) + 1);
     return { fd: pipe.fd, level: 'info' };
   }
 
@@ -177,13 +191,7 @@ export class Pipes {
    */
   async endRun(name: string, timeoutMs = drainTimeoutMs): Promise<boolean> {
     const pipes = this.#pipesOf(name);
-    for (const { words } of pipes) {
-      Atomics.store(words, pipeWord.endedRun, Atomics.load(words, pipeWord.run));
-      Atomics.add(words, pipeWord.ended, 1);
-    }
-    const wake = new Int32Array(this.#wake);
-    Atomics.add(wake, 0, 1);
-    Atomics.notify(wake, 0);
+    this.#sayEnded(pipes);
     const drained = await Promise.all(pipes.map((pipe) => isDrained(pipe.words, timeoutMs)));
     return drained.every(Boolean);
   }
@@ -191,6 +199,17 @@ export class Pipes {
   /** Closes what is open. The pipes stay where they are, for the components that go on running. */
   close(): void {
     for (const pipe of this.#pipes) closeSync(pipe.fd);
+  }
+
+  /** Tells the logs worker that the runs that write into these pipes have ended. */
+  #sayEnded(pipes: readonly Pipe[]): void {
+    for (const { words } of pipes) {
+      Atomics.store(words, pipeWord.endedRun, Atomics.load(words, pipeWord.run));
+      Atomics.add(words, pipeWord.ended, 1);
+    }
+    const wake = new Int32Array(this.#wake);
+    Atomics.add(wake, 0, 1);
+    Atomics.notify(wake, 0);
   }
 
   #pipesOf(name: string): readonly Pipe[] {

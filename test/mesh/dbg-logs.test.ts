@@ -38,6 +38,7 @@ class Node {
     const pipes = await Pipes.open({
       dir: join(folder, 'pipes'),
       startsFile: join(folder, 'starts'),
+      runsFile: join(folder, 'runs.json'),
       components,
       own: [],
     });

@@ -33,6 +33,7 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   const pipes = await Pipes.open({
     dir: path.join(folder, 'pipes'),
     startsFile: path.join(folder, 'starts'),
+    runsFile: path.join(folder, 'runs.json'),
     components: ['etcd', 'kube.apiserver'],
     own: ['hamlet'],
   });

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
@@ -100,7 +100,7 @@ void t.test(
     const components = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'];
     await using node = await LogNode.start({ components, limits: manyLines });
     const descriptors = () => readdirSync('/proc/self/fd').length;
-    const count = 80_000;
+    const count = 250_000;
     const writers = components.map((name, i) =>
       // Half of them write line by line, half in blocks.
       node.spawn(name, 1, i % 2 === 0 ? shell(`seq ${count} >&2`) : ['stdbuf', '-oL', 'seq', String(count)]),
@@ -186,6 +186,42 @@ void t.test('a component outlives Hamlet, and what it wrote meanwhile is read by
   t.equal(lines.length, 1_001);
   t.ok((lines[0]?.sequence ?? 0) > (old?.sequence ?? Infinity), 'no number comes again');
   t.equal(lines[0]?.run, 4);
+});
+
+void t.test('each start of a thread is a run of its log, across starts of Hamlet too', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], own: ['hamlet.logs'] });
+  const say = async (text: string): Promise<void> => {
+    const { fd } = node.pipes.threadLog('hamlet.logs');
+    // A thread takes longer to load than the worker to see that the one before has ended.
+    t.ok(await node.pipes.endRun('hamlet.logs'));
+    writeSync(fd, `${text} begins\n`);
+    writeSync(fd, `${text} ends\n`);
+  };
+  await say('first');
+  await until('two lines', async () => (await node.tail('hamlet.logs')).length === 2);
+  // As when it is the logs worker itself: its last words are in the pipe, and its successor reads them.
+  const dead = node.pipes.threadLog('hamlet.logs').fd;
+  await until('the end of the first run', async () => (await node.tail('hamlet.logs')).length === 2);
+  await node.killReader();
+  writeSync(dead, 'last words\n');
+  node.pipes.threadLog('hamlet.logs');
+  await node.startReader();
+  await until('three lines', async () => (await node.tail('hamlet.logs')).length === 3);
+  await say('fourth');
+  await until('five lines', async () => (await node.tail('hamlet.logs')).length === 5);
+  t.same(
+    (await node.tail('hamlet.logs')).map(({ run }) => run),
+    [1, 1, 2, 4, 4],
+  );
+  await node.killReader();
+  await node.reopen(async () => {});
+  await node.startReader();
+  await say('fifth');
+  await until('two lines', async () => (await node.tail('hamlet.logs')).length === 2);
+  t.same(
+    (await node.tail('hamlet.logs')).map(({ run }) => run),
+    [5, 5],
+  );
 });
 
 void t.test('one that never stops writing takes nothing from the others', async (t) => {

@@ -10,6 +10,7 @@ import { leftComponents } from './processes.js';
 /** Nothing is started here, so nothing is written. */
 const noOutputs = {
   openOutput: () => ({ stdout: 1, stderr: 2, close: () => undefined }),
+  lastRun: () => 0,
   adopt: () => undefined,
   isOutputOf: () => false,
   endRun: () => Promise.resolve(true),

@@ -40,6 +40,7 @@ export function stateFolders(config: Config): Kind {
     'audit.jsonl.1',
     'logs',
     'node.key',
+    'runs.json',
     'starts',
   ]);
   const folders: Folder[] = [

@@ -10,7 +10,7 @@ export const logLine = v.strictObject({
   sequence: count,
   /** Wall clock of its arrival, milliseconds since the epoch. */
   atMs: v.number(),
-  /** The component's start that wrote it, from 1. */
+  /** The start that wrote it, of the component or of Hamlet's thread, from 1. */
   run: count,
   source: v.picklist(['stdout', 'stderr']),
   /** At most 16,384 bytes; a longer line is cut and ends in "...". */

@@ -68,7 +68,7 @@ export class PipeReader {
 
   /** Finishes what a predecessor had begun, and reads from now on. */
   start(): void {
-    this.#splitter.recover(this.run);
+    this.#splitter.recover(this.#runOfRest);
     this.#becomeQuiet();
   }
 
@@ -96,7 +96,7 @@ export class PipeReader {
   endRuns(): void {
     const ended = Atomics.load(this.#words, pipeWord.ended);
     if (this.#state.kind === 'closed' || ended === Atomics.load(this.#words, pipeWord.drained)) return;
-    this.#drain(maxBytesAtEnd);
+    this.#drain(maxBytesAtEnd, this.#runOfRest);
     // Unless another run has begun already, which nobody waited with: then a line may go on.
     if (this.run === Atomics.load(this.#words, pipeWord.endedRun)) {
       this.#splitter.flush(this.run);
@@ -125,6 +125,14 @@ export class PipeReader {
   /** The run that what is read now belongs to. */
   get run(): number {
     return Atomics.load(this.#words, pipeWord.run);
+  }
+
+  /** The run that what is left in the pipe belongs to: one that has ended, if its end was not seen yet. */
+  get #runOfRest(): number {
+    const [ended, drained, endedRun] = (['ended', 'drained', 'endedRun'] as const).map((word) =>
+      Atomics.load(this.#words, pipeWord[word]),
+    );
+    return ended === drained ? this.run : (endedRun ?? 0);
   }
 
   #becomeLoud(): void {
@@ -161,12 +169,12 @@ export class PipeReader {
   }
 
   /** Reads until the pipe is empty or about `maxBytes` have come; gives how many. */
-  #drain(maxBytes: number): number {
+  #drain(maxBytes: number, run = this.run): number {
     const { landing } = this.#splitter;
     let bytes = 0;
     while (bytes < maxBytes) {
       const length = this.#read(landing);
-      if (length > 0) this.#splitter.received(length, this.run);
+      if (length > 0) this.#splitter.received(length, run);
       bytes += length;
       if (length < landing.length) break;
     }

@@ -33,6 +33,10 @@ export class FileOutputs implements Outputs {
 
   adopt(): void {}
 
+  lastRun(): number {
+    return 0;
+  }
+
   isOutputOf(name: string, pid: number): boolean {
     return this.#files(name).some((file) => isSameFile(file, `/proc/${pid}/fd/1`));
   }

@@ -102,7 +102,7 @@ function fill(config: Config): void {
   const { etcd, containerd, kubelet, kubeletPki, images, cni, state } = config.paths;
   for (const folder of [etcd, containerd, kubelet, kubeletPki, images, cni, path.join(state, 'logs/etcd')])
     mkdirSync(folder, { recursive: true });
-  for (const name of ['node.key', 'starts', 'audit.jsonl', 'audit.jsonl.1', '.node.key.17.tmp'])
+  for (const name of ['node.key', 'starts', 'runs.json', 'audit.jsonl', 'audit.jsonl.1', '.node.key.17.tmp'])
     writeFileSync(path.join(state, name), 'x');
   writeFileSync(path.join(images, 'mine.tar'), 'x'.repeat(5_000));
   recordSysctls(config);

@@ -355,7 +355,7 @@ export interface LogRecord {
   readonly sequence: number;
   /** When it arrived, in milliseconds since the Unix epoch. */
   readonly atMs: number;
-  /** The component's start that wrote it, from 1; of Hamlet's own logs, Hamlet's. */
+  /** The start that wrote it, of the component or of Hamlet's thread, from 1. */
   readonly run: number;
   /** `stdout` or `stderr`. */
   readonly source: string;

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { replaceFile } from '../lib/files.js';
+
+const countsFile = v.record(v.string(), v.pipe(v.number(), v.safeInteger(), v.minValue(1)));
+
+/**
+ * How often everything that has a log was started in the life of the state folder, so that a run's number does not come
+ * again after a reboot.
+ */
+export class RunCounts {
+  readonly #file: string;
+  readonly #counts: Map<string, number>;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#counts = new Map(Object.entries(load(file)));
+  }
+
+  /** The latest run; 0 before the first. */
+  last(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  /**
+   * Notes that a run has begun, unless it is known. Throws what writing a file throws. Nothing is synced, as that would
+   * take its time from each start: a cut of the power may cost the last counts, and the next run has their number again.
+   */
+  note(name: string, run: number): void {
+    if (run <= this.last(name)) return;
+    this.#counts.set(name, run);
+    replaceFile(this.#file, JSON.stringify(Object.fromEntries(this.#counts)), 0o600);
+  }
+}
+
+/** What cannot be read counts from the beginning: it is worth less than the start of a node. */
+function load(file: string): Record<string, number> {
+  try {
+    return v.parse(countsFile, JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    return {};
+  }
+}

@@ -178,12 +178,13 @@ void t.test('what was overwritten before it was read is a gap of its size', asyn
   t.ok(numbered.every((line) => textOf(line) === String(line.sequence - first + 1)));
 });
 
-void t.test(
-  'the worker and Hamlet die at random: each number is there once, or in a gap',
-  { timeout: 120_000 },
-  async (t) => {
+for (const diskBytes of [undefined, 64 * 1024 * 1024]) {
+  const where = diskBytes === undefined ? 'in memory' : 'on disk';
+  const name = `the worker and Hamlet die at random: each number is there once, or in a gap (${where})`;
+  void t.test(name, { timeout: 120_000 }, async (t) => {
     const components = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7'];
-    await using node = await LogNode.start({ components });
+    const disk = diskBytes === undefined ? {} : { diskBytes };
+    await using node = await LogNode.start({ components, ...disk });
     const reader = new Reader({ components });
     // From here on it has a position in each log: what it does not get has to be in a gap.
     await reader.open(node.logs);
@@ -246,8 +247,8 @@ void t.test(
       }
       t.ok(lines.length > 0 || gaps.length > 0, `${name}: ${lines.length} lines, ${gaps.length} gaps`);
     }
-  },
-);
+  });
+}
 
 void t.test('a thousand followers at once, and one that writes without end beside them', async (t) => {
   await using node = await LogNode.start({ components: ['quiet', 'loud'] });
@@ -273,6 +274,25 @@ void t.test('a thousand followers at once, and one that writes without end besid
   }
   const { rings } = await node.logs.stats({}, { deadlineMs: 5_000 });
   t.ok((rings.find(({ component }) => component === 'loud')?.written ?? 0) > 10_000);
+});
+
+void t.test('one follower of a flood: each number once, or in a gap, in order', async (t) => {
+  await using node = await LogNode.start({ components: ['loud'], diskBytes: 256 * 1024 * 1024 });
+  const reader = new Reader({ components: ['loud'] });
+  await reader.open(node.logs);
+  const first = reader.positions[0]?.next ?? 0;
+  const count = 400_000;
+  // Blocks of 4 KiB, as a program writes that does not care: some 100 MB a second.
+  const line = 'x'.repeat(80);
+  const written = node.run('loud', 1, ['seq', '-f', `%.0f ${line}`, String(count)]);
+  await readUntil(reader, () => (reader.positions[0]?.next ?? 0) >= first + count);
+  t.equal(await written, 0);
+  await reader.close();
+  reader.check('loud');
+  const lost = reader.gaps.reduce((sum, { lines }) => sum + (lines ?? NaN), 0);
+  t.equal(lost + reader.lines.length, count);
+  t.ok(reader.lines.every((record) => textOf(record) === `${record.sequence - first + 1} ${line}`));
+  t.comment(`${lost} of ${count} lines lost`);
 });
 
 void t.test('a request without components is refused', async (t) => {

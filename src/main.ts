@@ -2,10 +2,13 @@
 import { parseArguments, usage } from './host/arguments.js';
 import { exitCodes, fail } from './host/exit.js';
 import { runDbg } from './host/dbg.js';
+import { runWithUpgrades } from './host/handover.js';
 import { runNode } from './host/node.js';
 import { reset } from './host/reset/reset.js';
+import { upgrade } from './host/upgrade.js';
 import { HamletError } from './lib/errors.js';
 import { loadConfig } from './platform/config.js';
+import { runPaths } from './platform/paths.js';
 import { checkHost } from './platform/preflight.js';
 import { resolveComponents } from './provision/components.js';
 
@@ -35,7 +38,18 @@ try {
     case 'run': {
       const config = await loadConfig(file);
       await checkHost(config);
-      await runNode({ config, workers, findComponents: resolveComponents }, stop.signal);
+      const node = { config, workers, findComponents: resolveComponents, stop: stop.signal };
+      exitCode = await runWithUpgrades({
+        run: (leave, onRunning) => runNode({ ...node, leave, onRunning }),
+        file: runPaths(config.paths.run).upgrade,
+        stop: stop.signal,
+      });
+      break;
+    }
+    case 'upgrade': {
+      const config = await loadConfig(file);
+      await checkHost(config);
+      await upgrade(config, stop.signal);
       break;
     }
     case 'pki':

@@ -15,12 +15,22 @@ import { audit } from './audit.js';
 import { certs } from './certs.js';
 import { condition } from './condition.js';
 import { credential } from './credential.js';
+import { history } from './history.js';
 import { kubeconfig } from './kubeconfig.js';
 import { kubectl } from './kubectl.js';
 import { logs } from './logs.js';
 import { print, table } from './output.js';
 
-const commands: readonly Command[] = [logs, condition, certs, audit, kubectl, kubeconfig, credential];
+const commands: readonly Command[] = [
+  logs,
+  condition,
+  history,
+  certs,
+  audit,
+  kubectl,
+  kubeconfig,
+  credential,
+];
 
 const help = `Ask a Hamlet node what it is doing, and run kubectl on it.
 

@@ -5,6 +5,7 @@ export const usage = `hamlet: a whole Kubernetes node as one process
 
 Usage:
   hamlet [run]           runs the node in the foreground until SIGTERM or Ctrl-C
+  hamlet upgrade         puts this version in the place of the one that runs; nothing is restarted for it
   hamlet reset [--yes]   takes everything away that the node has made: pods, mounts, namespaces,
                          interfaces, firewall rules, state; asks first unless --yes is given
   hamlet pki list        lists the node's certificates (-o json for programs); the node has to run
@@ -20,7 +21,7 @@ Examples:
 `;
 
 export interface Arguments {
-  readonly command: 'run' | 'reset' | 'pki' | 'help';
+  readonly command: 'run' | 'upgrade' | 'reset' | 'pki' | 'help';
   readonly config: string | undefined;
   readonly yes: boolean;
   /** What `hamlet pki` hands to dbg. */
@@ -38,7 +39,9 @@ export function parseArguments(words: readonly string[]): Arguments {
   if (command === 'pki') return { command, config, yes, dbg: pkiWords(rest, values.output) };
   if (values.output !== undefined) throw wrong('--output belongs to pki list');
   if (rest.length > 0) throw wrong(`unexpected "${rest.join(' ')}"`);
-  if (command !== 'run' && command !== 'reset') throw wrong(`there is no command "${command}"`);
+  if (command !== 'run' && command !== 'upgrade' && command !== 'reset') {
+    throw wrong(`there is no command "${command}"`);
+  }
   return { command, config, yes };
 }
 

@@ -3,6 +3,7 @@ import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
+import { oomKills, wasOomKilled } from '../platform/oom.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { readTable, writeTable } from './children-table.js';
 import { checkProgram, execFailure } from './exec.js';
@@ -66,7 +67,10 @@ export class Children {
   readonly #draining = new Map<string, Promise<unknown>>();
   /** Those that another run of Hamlet has started, each with the timer that looks after it. */
   readonly #adopted = new Map<string, NodeJS.Timeout>();
+  /** Starts and ends that are being dealt with. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #released = false;
+  #oomKills = oomKills();
 
   constructor(options: ChildrenOptions) {
     this.#options = options;
@@ -87,7 +91,11 @@ export class Children {
    * Starts a component. Returns when its program has been executed.
    * Throws ALREADY_EXISTS while one of that name runs; what exec.ts throws when it cannot be executed.
    */
-  async spawn(request: SpawnRequest): Promise<Child> {
+  spawn(request: SpawnRequest): Promise<Child> {
+    return this.#track(this.#spawn(request));
+  }
+
+  async #spawn(request: SpawnRequest): Promise<Child> {
     const { name, argv, env, cwd, secrets } = request;
     const old = this.#table.get(name);
     if (this.#starting.has(name) || old?.exit === null) {
@@ -133,7 +141,7 @@ export class Children {
     // What is still in the pipes is theirs.
     for (const { name, run } of table) outputs.adopt(name, run);
     await endGroups(bad, patienceMs, signal);
-    const exit: ExitStatus = { code: null, signal: null, atMs: Date.now() };
+    const exit: ExitStatus = { code: null, signal: null, outOfMemory: false, atMs: Date.now() };
     for (const child of table) {
       this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit: child.exit ?? exit });
     }
@@ -155,8 +163,12 @@ export class Children {
     await secrets.adopt([]);
   }
 
-  /** Leaves everything that runs to another run of Hamlet: from now on its ends are not this one's business. */
-  release(): void {
+  /**
+   * Leaves everything that runs to another run of Hamlet, once what is under way is on record: from then on the ends
+   * of the children are not this run's business.
+   */
+  async release(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#released = true;
     for (const timer of this.#adopted.values()) clearInterval(timer);
     this.#adopted.clear();
@@ -222,9 +234,25 @@ export class Children {
     // What it started and did not end must not keep its ports and files from the next run.
     sendSignal(-pid, 'SIGKILL');
     this.#draining.set(name, this.#options.outputs.endRun(name));
-    void this.#removeSecrets(name).then(() => {
-      this.#set({ ...child, exit: { code, signal, atMs: Date.now() } });
-    });
+    const outOfMemory = signal === 'SIGKILL' && this.#wasOutOfMemory(pid);
+    const exit = { code, signal, outOfMemory, atMs: Date.now() };
+    const removed = this.#removeSecrets(name).then(() => this.#set({ ...child, exit }));
+    void this.#track(removed);
+  }
+
+  /** The kernel's log is long: it is read only when the kernel counts another such end. */
+  #wasOutOfMemory(pid: number): boolean {
+    const kills = oomKills();
+    if (kills !== undefined && kills === this.#oomKills) return false;
+    this.#oomKills = kills;
+    return wasOomKilled(pid);
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    const done = () => this.#underWay.delete(work);
+    work.then(done, done);
+    return work;
   }
 
   #set(child: Child): void {

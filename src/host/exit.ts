@@ -1,7 +1,7 @@
 import { isHamletError, messageOf } from '../lib/errors.js';
 
-/** What init and scripts go by. */
-export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const;
+/** What init and scripts go by; `handover` is only seen by the process that started this one to take its place. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, handover: 75 } as const;
 
 /**
  * Says on stderr what ended the process, and gives its exit code: what a person can put right in one line, anything

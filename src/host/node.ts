@@ -9,17 +9,20 @@ import { certs } from '../ipc/services/certs.js';
 import { host } from '../ipc/services/host.js';
 import { kubelet } from '../ipc/services/kubelet.js';
 import { logs } from '../ipc/services/logs.js';
+import type { RestartFields } from '../ipc/services/restart.js';
 import type { Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
 import { takeLock } from '../platform/lock.js';
 import { derivedKey, loadNodeIdentity } from '../platform/node-identity.js';
-import { etcdSocket, runPaths } from '../platform/paths.js';
+import { etcdSocket, historyFile, runPaths } from '../platform/paths.js';
 import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
 import { firstAddress } from '../platform/addresses.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
+import type { Outcome } from './handover.js';
+import { History } from './history.js';
 import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
@@ -34,6 +37,12 @@ export interface NodeOptions {
   readonly workers: Readonly<Record<WorkerName, URL>>;
   /** Finds and checks the component binaries. */
   readonly findComponents: (config: Config, signal: AbortSignal) => Promise<Components>;
+  /** Aborted when everything is to stop. */
+  readonly stop: AbortSignal;
+  /** Aborted when this run is to end and leave all components to the next one. */
+  readonly leave: AbortSignal;
+  /** Called when all parts of the node are started. */
+  readonly onRunning: () => void;
 }
 
 /** How much a worker's heap may grow, in MB: a leak ends one thread, which is started again, and not the node. */
@@ -52,18 +61,19 @@ const stopTimeoutMs = 120_000;
 const endpoints = [
   { name: 'main', serves: [host], calls: [kubelet] },
   { name: 'certs', serves: [certs], calls: [host] },
-  { name: 'kubelet', serves: [kubelet], calls: [host, certs] },
+  { name: 'kubelet', serves: [kubelet], calls: [host, certs, logs] },
   { name: 'reconciler', calls: [host, certs] },
   { name: 'logs', serves: [logs], calls: [host] },
   { name: 'debug', calls: [host, certs, logs] },
 ] as const;
 
 /**
- * Runs the node until the signal is aborted, then stops everything in order.
+ * Runs the node until it is to stop, and then stops everything in order, or until it is to be left as it is.
  * Throws FAILED_PRECONDITION for what a person has to put right before a node can start here.
  */
-export async function runNode(options: NodeOptions, signal: AbortSignal): Promise<void> {
-  const { config } = options;
+export async function runNode(options: NodeOptions): Promise<Outcome> {
+  const { config, stop, leave } = options;
+  const signal = AbortSignal.any([stop, leave]);
   const run = runPaths(config.paths.run);
   ensureFolder(config.paths.run);
   ensureFolder(config.paths.state, 0o700);
@@ -80,7 +90,8 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   });
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
-  const report = new ConsoleReport({ board, signal, write: (text) => process.stdout.write(text) });
+  const report = new ConsoleReport({ board, signal: stop, write: (text) => process.stdout.write(text) });
+  const history = new History(historyFile(config.paths.state), log);
   const secrets = new Secrets(run.secrets);
   const children = new Children({
     file: run.children,
@@ -89,6 +100,7 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     log,
   });
   const { adopted, ended } = await children.takeOver(lock.wasLeft, signal);
+  if (lock.wasLeft) history.put(null, hamletKilled(adopted));
   if (adopted.length > 0) report.note(`goes on with what runs already: ${adopted.join(', ')}`);
   if (adopted.length > 0) log.info({ adopted }, `goes on with what runs already: ${adopted.join(', ')}`);
   if (ended.length > 0) log.warn({ ended }, `ended what an earlier run left behind: ${ended.join(', ')}`);
@@ -106,12 +118,13 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
   serve(
     connection,
     host,
-    hostHandlers({ children, secrets, board, bin: run.bin, components: () => components }),
+    hostHandlers({ children, secrets, board, history, bin: run.bin, components: () => components }),
   );
 
   const workers = new Workers({
     router,
     log,
+    history,
     logOf: (name) => pipes.threadLog(`hamlet.${name}`),
     onState: (name, state, message) => {
       const healthy = state.kind === 'healthy';
@@ -152,17 +165,21 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
     }));
     start('kubelet', () => ({ config, components: found, machine, node }));
     start('reconciler', () => ({ config, node }));
+    options.onRunning();
     await aborted();
   } finally {
-    await stopInOrder();
+    if (!leave.aborted) await stopInOrder();
     // A worker that came up in the meantime would start again what is ended here.
     await workers.stop();
-    await endTheRest();
+    if (leave.aborted) await children.release();
+    else await endTheRest();
     await connection.close();
     await router.close();
     report.close();
+    await history.written();
     pipes.close();
   }
+  return leave.aborted ? 'left' : 'stopped';
 
   function aborted(): Promise<void> {
     return new Promise((resolve) => {
@@ -189,4 +206,27 @@ export async function runNode(options: NodeOptions, signal: AbortSignal): Promis
       log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
     }
   }
+}
+
+/** Hamlet's own entry in the history: all that its next run can tell. */
+function hamletKilled(adopted: readonly string[]): RestartFields {
+  const nowMs = Date.now();
+  const went =
+    adopted.length === 0 ? 'nothing that it had started still runs' : `${adopted.join(', ')} went on`;
+  return {
+    name: 'hamlet',
+    run: 0,
+    pid: 0,
+    atMs: nowMs,
+    kind: 'lost',
+    code: null,
+    signal: null,
+    message: `ended without stopping the node; ${went}`,
+    waitedFor: [],
+    nextTryMs: nowMs,
+    executedMs: Math.round(nowMs - process.uptime() * 1_000),
+    healthyMs: null,
+    lastLines: [],
+    causeId: null,
+  };
 }

@@ -5,6 +5,7 @@ import { HamletError, errnoOf } from '../lib/errors.js';
 import { kubeCommand, type Components } from '../platform/components.js';
 import type { Children } from './children.js';
 import type { ConditionBoard } from './conditions.js';
+import type { History } from './history.js';
 import type { Secrets } from './secrets.js';
 
 /** How much of a command's output is kept, in bytes. */
@@ -14,6 +15,7 @@ export interface HostParts {
   readonly children: Children;
   readonly secrets: Secrets;
   readonly board: ConditionBoard;
+  readonly history: History;
   /** PATH of the commands that are run for others. */
   readonly bin: string;
   /** The component binaries, once they have been found. */
@@ -25,6 +27,7 @@ export function hostHandlers({
   children,
   secrets,
   board,
+  history,
   bin,
   components,
 }: HostParts): Handlers<typeof host> {
@@ -48,6 +51,12 @@ export function hostHandlers({
     },
     condition: ({ name }) => board.get(name),
     conditions: (_request, { signal }) => board.watch(signal),
+    putRestart: ({ id, restart }) => ({ id: history.put(id, restart) }),
+    restarts: ({ name, last }) => ({
+      restarts: history
+        .list(name, last)
+        .map((restart) => ({ ...restart, tookWith: [...history.tookWith(restart.id)] })),
+    }),
     kubectl() {
       const found = components();
       if (found === undefined) throw new HamletError('UNAVAILABLE', 'the components are still being checked');

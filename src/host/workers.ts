@@ -4,6 +4,9 @@ import { formatDuration } from '../lib/time.js';
 import type { State, Cause, Action, TreeEvent } from '../supervision/state.js';
 import { describeCause, describeState } from '../supervision/state.js';
 import { Tree } from '../supervision/tree.js';
+import { RestartTracker, type OpenRestart } from '../supervision/restarts.js';
+import type { RestartFields } from '../ipc/services/restart.js';
+import type { History } from './history.js';
 import type { Router } from './router.js';
 import { startThread, type Thread, type ThreadExit, type ThreadOptions } from './threads.js';
 
@@ -24,6 +27,7 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** Where a worker's log goes, by the worker's name. */
   readonly logOf: (name: string) => NonNullable<ThreadOptions['log']>;
+  readonly history: Pick<History, 'put'>;
   readonly onState: (name: string, state: State, message: string) => void;
   /** A thread whose event loop does not turn for so long is ended and started again, in milliseconds; 10,000 unless given. */
   readonly stuckAfterMs?: number;
@@ -36,6 +40,8 @@ export class Workers {
   readonly #specs = new Map<string, WorkerSpec>();
   readonly #threads = new Map<string, Thread>();
   readonly #reported = new Map<string, State>();
+  readonly #restarts = new RestartTracker();
+  readonly #written = new WeakMap<OpenRestart, number>();
   #wake: NodeJS.Timeout | undefined;
   #allStopped: (() => void) | undefined;
 
@@ -136,11 +142,19 @@ export class Workers {
     return thread;
   }
 
+  #remember(open: OpenRestart | undefined): void {
+    if (open === undefined) return;
+    const id = this.#options.history.put(this.#written.get(open) ?? null, fieldsOf(open));
+    this.#written.set(open, id);
+  }
+
   #report(nowMs: number): void {
     for (const name of this.#specs.keys()) {
       const state = this.#tree.state(name);
-      if (this.#reported.get(name) === state) continue;
+      const old = this.#reported.get(name);
+      if (old === state) continue;
       this.#reported.set(name, state);
+      this.#remember(this.#restarts.observe(name, old, state, nowMs, Date.now()));
       if (state.kind === 'backoff') {
         this.#options.log.error(
           { worker: name, cause: state.cause },
@@ -150,6 +164,11 @@ export class Workers {
       this.#options.onState(name, state, describeState(state, nowMs));
     }
   }
+}
+
+/** A thread has no last lines of its own: what ended it is in the message. */
+function fieldsOf({ restart }: OpenRestart): RestartFields {
+  return { ...restart, waitedFor: [...restart.waitedFor], lastLines: [], causeId: null };
 }
 
 function causeOf(exit: ThreadExit): Cause {

@@ -21,8 +21,8 @@ export function takeLock(file: string, what: string): Lock {
   try {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (link(own, file)) return { wasLeft: attempt > 0, [Symbol.dispose]: () => release(file, holder) };
-      const [pid = 0, ticks = 0] = read(file).trim().split(' ').map(Number);
-      if (pid > 0 && isAlive(pid, ticks)) {
+      const pid = lockHolder(file);
+      if (pid !== undefined) {
         throw new HamletError('FAILED_PRECONDITION', `${what} already, as process ${pid} (${file})`);
       }
       rmSync(file, { force: true });
@@ -31,6 +31,12 @@ export function takeLock(file: string, what: string): Lock {
     rmSync(own);
   }
   throw new HamletError('ABORTED', `${file} is being fought over`);
+}
+
+/** The process that holds a lock now, if one does. */
+export function lockHolder(file: string): number | undefined {
+  const [pid = 0, ticks = 0] = read(file).trim().split(' ').map(Number);
+  return pid > 0 && isAlive(pid, ticks) ? pid : undefined;
 }
 
 /** Gives a file a second name; false when that is taken. */

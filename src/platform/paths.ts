@@ -67,6 +67,11 @@ export function pathsFor(settings: PathSettings): Paths {
   }
 }
 
+/** The restarts of everything on the node; they outlive the machine's. */
+export function historyFile(state: string): string {
+  return path.join(state, 'restarts.jsonl');
+}
+
 /** Paths below the run folder, named once. */
 export function runPaths(run: string) {
   return {
@@ -79,6 +84,8 @@ export function runPaths(run: string) {
     children: path.join(run, 'children.json'),
     debugSocket: path.join(run, 'debug.sock'),
     lock: path.join(run, 'hamlet.lock'),
+    /** Which version of Hamlet is to go on, and whether it could. */
+    upgrade: path.join(run, 'upgrade.json'),
     etcd: path.join(run, 'etcd'),
     containerd: path.join(run, 'containerd'),
     /** PATH of the components. */

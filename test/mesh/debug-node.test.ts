@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Children } from '../../src/host/children.js';
+import { History } from '../../src/host/history.js';
 import { ConditionBoard } from '../../src/host/conditions.js';
 import { Pipes } from '../../src/host/pipes.js';
 import { Secrets } from '../../src/host/secrets.js';
@@ -51,7 +52,14 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   await node.serve(
     'main',
     host,
-    hostHandlers({ children, secrets, board, bin: '/bin', components: () => undefined }),
+    hostHandlers({
+      children,
+      secrets,
+      board,
+      history: new History(path.join(folder, 'restarts.jsonl')),
+      bin: '/bin',
+      components: () => undefined,
+    }),
   );
   await node.thread.ready;
 

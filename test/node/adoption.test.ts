@@ -1,8 +1,9 @@
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import type { Child } from '../../src/ipc/services/host.js';
 import { readTable } from '../../src/host/children-table.js';
+import { writeUpgrade } from '../../src/host/upgrade-file.js';
 import { poll } from '../../src/lib/time.js';
 import { isAlive } from '../../src/platform/process.js';
 import { TestNode } from './support/hamlet.js';
@@ -57,6 +58,33 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
       lines,
       Array.from({ length: 100 }, (_, index) => `while nobody read ${index + 1}`),
     );
+  });
+
+  await t.test('a new version takes its place', async (t) => {
+    const readyTimes = () => node.output.match(/The node is ready/g)?.length ?? 0;
+    const readyAgain = (times: number) =>
+      poll(() => readyTimes() >= times || undefined, {
+        everyMs: 50,
+        timeoutMs: 60_000,
+        what: `a node that is ready for the ${times}. time`,
+      });
+    const result = await node.hamlet(['upgrade']);
+    t.equal(result.code, 0, result.stdout + result.stderr);
+    await readyAgain(2);
+    process.kill(node.pid, 'SIGHUP');
+    await readyAgain(3);
+    const broken = path.join(node.folder, 'broken.js');
+    writeFileSync(broken, 'this is no program');
+    writeUpgrade(path.join(node.folder, 'run', 'upgrade.json'), {
+      program: { node: process.execPath, main: broken },
+      outcome: null,
+      message: '',
+    });
+    process.kill(node.pid, 'SIGHUP');
+    await node.waitForOutput(/the version that ran before goes on/, 30_000);
+    await readyAgain(4);
+    t.same(running(), before, 'none of the components has been started again');
+    t.equal(await podFacts(), podBefore);
   });
 
   await t.test('what is gone by then is started anew, and nothing else', async (t) => {

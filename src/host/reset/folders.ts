@@ -2,7 +2,7 @@ import { existsSync, lstatSync, realpathSync, rmSync, rmdirSync } from 'node:fs'
 import path from 'node:path';
 import { errnoOf, messageOf } from '../../lib/errors.js';
 import type { Config } from '../../platform/config.js';
-import { runPaths } from '../../platform/paths.js';
+import { historyFile, runPaths } from '../../platform/paths.js';
 import { listMounts } from '../mounts.js';
 import { sysctlsFile } from '../sysctls.js';
 import { count, joined, type Kind, type Outcome } from './kind.js';
@@ -41,6 +41,7 @@ export function stateFolders(config: Config): Kind {
     'logs',
     'node.key',
     'runs.json',
+    path.basename(historyFile(state)),
     'starts',
   ]);
   const folders: Folder[] = [

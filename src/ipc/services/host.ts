@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { service, stream, unary } from '../contract.js';
 import { bytes, count, empty, name, positive } from './fields.js';
+import { listedRestart, restartFields } from './restart.js';
 
 /** A file that a component gets on its own ramfs mount, gone with the component. */
 export const secretFile = v.strictObject({ name, data: bytes });
@@ -21,6 +22,8 @@ export type SpawnRequest = v.InferOutput<typeof spawnRequest>;
 export const exitStatus = v.strictObject({
   code: v.nullable(v.number()),
   signal: v.nullable(v.string()),
+  /** Whether the kernel ended it because memory had run out. */
+  outOfMemory: v.optional(v.boolean(), false),
   /** Wall clock, milliseconds since the epoch. */
   atMs: v.number(),
 });
@@ -103,6 +106,18 @@ export const host = service('host', {
   condition: unary(v.strictObject({ name }), condition, { deadlineMs: 5_000, idempotent: true }),
   /** The board as it is, as one snapshot, then each change. */
   conditions: stream(empty, v.strictObject({ conditions: v.array(condition), snapshot: v.boolean() })),
+  /** Writes a restart into the node's history: a new one without a number, or what has become of one. */
+  putRestart: unary(
+    v.strictObject({ id: v.nullable(positive), restart: restartFields }),
+    v.strictObject({ id: positive }),
+    { deadlineMs: 5_000 },
+  ),
+  /** The latest restarts, oldest first: of one name, or of all for an empty one. */
+  restarts: unary(
+    v.strictObject({ name: v.string(), last: count }),
+    v.strictObject({ restarts: v.array(listedRestart) }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
   /** The words that start the node's own kubectl; UNAVAILABLE until the components have been found. */
   kubectl: unary(empty, v.strictObject({ command: v.array(v.string()) }), {
     deadlineMs: 5_000,

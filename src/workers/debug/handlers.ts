@@ -3,6 +3,7 @@ import type { CallOptions, Client } from '../../ipc/contract.js';
 import { isRetryable } from '../../ipc/errors.js';
 import type { certs } from '../../ipc/services/certs.js';
 import type { host } from '../../ipc/services/host.js';
+import type { ListedRestart } from '../../ipc/services/restart.js';
 import type { LogLine, logs } from '../../ipc/services/logs.js';
 import { HamletError, isHamletError } from '../../lib/errors.js';
 import { callerBehind } from './caller.js';
@@ -32,6 +33,7 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
   streamComponentLogs: 'read',
   getCondition: 'read',
   listConditions: 'read',
+  listRestarts: 'read',
   listCertificates: 'read',
   listIssuedCredentials: 'admin',
 };
@@ -92,6 +94,14 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
       throw new HamletError('INTERNAL', 'the host gave no conditions');
     },
 
+    async listRestarts({ name, tail }, options) {
+      if (tail < 0) throw new HamletError('INVALID_ARGUMENT', `tail is ${tail}: 0 means all`);
+      // Whatever can end has a condition; for any other name the host says which there are.
+      if (name !== '' && name !== 'hamlet') await host.condition({ name }, options);
+      const { restarts } = await host.restarts({ name, last: tail }, options);
+      return { restarts: restarts.map(restartMessage) };
+    },
+
     async listIssuedCredentials({ tail }, options) {
       if (tail < 0) throw new HamletError('INVALID_ARGUMENT', `tail is ${tail}: 0 means ${defaultRecords}`);
       const last = tail === 0 ? defaultRecords : tail;
@@ -115,6 +125,18 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
         })),
       };
     },
+  };
+}
+
+function restartMessage({ code, signal, causeId, nextTryMs, executedMs, healthyMs, ...rest }: ListedRestart) {
+  return {
+    ...rest,
+    code: code ?? -1,
+    signal: signal ?? '',
+    causeId: causeId ?? 0,
+    nextTryMs: Math.round(nextTryMs ?? 0),
+    executedMs: Math.round(executedMs ?? 0),
+    healthyMs: Math.round(healthyMs ?? 0),
   };
 }
 

@@ -3,6 +3,7 @@ import { implement } from '../../ipc/server.js';
 import { certs } from '../../ipc/services/certs.js';
 import { host } from '../../ipc/services/host.js';
 import { kubelet } from '../../ipc/services/kubelet.js';
+import { logs } from '../../ipc/services/logs.js';
 import { features } from '../../platform/kubernetes-versions.js';
 import type { State } from '../../supervision/state.js';
 import { runWorker } from '../run.js';
@@ -11,6 +12,7 @@ import { allComponents } from './components/index.js';
 import { ImageImporter } from './images.js';
 import { masterCredentials } from './master.js';
 import { followRenewals } from './renewals.js';
+import { RestartReport } from './restart-report.js';
 import { Supervisor } from './supervisor.js';
 
 /** An archive may hold gigabytes, and the disk may be slow. */
@@ -40,8 +42,16 @@ await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   };
 
   const components = allComponents(context, credentials, images);
+  const restarts = new RestartReport({
+    host: hostClient,
+    logs: client(connection, logs),
+    needs: new Map(components.map(({ name, needs }) => [name, needs])),
+    log,
+    signal,
+  });
   const supervisor = new Supervisor({
     context,
+    restarts,
     components,
     host: hostClient,
     certs: certsClient,

@@ -1,7 +1,7 @@
 import type { Client } from '../../ipc/contract.js';
 import { deferred } from '../../ipc/deferred.js';
 import type { certs } from '../../ipc/services/certs.js';
-import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
+import type { Child, ConditionUpdate, ExitStatus, host } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
@@ -17,6 +17,7 @@ import {
 } from '../../supervision/state.js';
 import { Tree } from '../../supervision/tree.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
+import type { RestartReport } from './restart-report.js';
 import path from 'node:path';
 
 /** How soon a component that is starting is asked again, in milliseconds. */
@@ -31,6 +32,7 @@ export interface SupervisorOptions {
   readonly host: Client<typeof host>;
   readonly certs: Client<typeof certs>;
   readonly log: Logger;
+  readonly restarts: RestartReport;
   /** Called with each change of a component's state. */
   readonly onState: (name: string, state: State) => void;
 }
@@ -105,7 +107,9 @@ export class Supervisor {
     if (runs) this.#running.add(name);
     else this.#running.delete(name);
     if (snapshot && runs) this.#adopt(child);
-    if (!snapshot && !runs) this.#handle({ kind: 'ended', name, cause: causeOf(child) });
+    if (snapshot || child.exit === null) return;
+    this.#options.restarts.ended(child, child.exit);
+    this.#handle({ kind: 'ended', name, cause: causeOf(child.exit) });
   }
 
   /** What ran before this supervisor did is taken over as it is; its probe says whether it is any good. */
@@ -277,6 +281,7 @@ export class Supervisor {
       const old = this.#reported.get(name);
       if (old === state) continue;
       this.#reported.set(name, state);
+      this.#options.restarts.observe(name, old, state, nowMs);
       if (old?.kind !== state.kind) this.#tell(name, state, nowMs);
       conditions.push({
         name,
@@ -308,11 +313,10 @@ export class Supervisor {
   }
 }
 
-function causeOf(child: Child): Cause {
-  const { exit } = child;
-  if (exit?.signal != null) return { kind: 'killed', signal: exit.signal };
-  if (exit?.code == null) return { kind: 'lost' };
-  return { kind: 'exited', code: exit.code };
+function causeOf({ code, signal, outOfMemory }: ExitStatus): Cause {
+  if (outOfMemory) return { kind: 'out-of-memory' };
+  if (signal !== null) return { kind: 'killed', signal };
+  return code === null ? { kind: 'lost' } : { kind: 'exited', code };
 }
 
 function startFailure(error: unknown): Cause {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Test } from 'tap';
 import { Children } from '../../../src/host/children.js';
 import { ConditionBoard } from '../../../src/host/conditions.js';
+import { History } from '../../../src/host/history.js';
 import { Router } from '../../../src/host/router.js';
 import { Secrets } from '../../../src/host/secrets.js';
 import { hostHandlers } from '../../../src/host/service.js';
@@ -17,6 +18,7 @@ import { poll } from '../../../src/lib/time.js';
 import { sendSignal } from '../../../src/platform/process.js';
 import type { State } from '../../../src/supervision/state.js';
 import type { Component } from '../../../src/workers/kubelet/component.js';
+import { RestartReport } from '../../../src/workers/kubelet/restart-report.js';
 import { Supervisor } from '../../../src/workers/kubelet/supervisor.js';
 import { optionsIn } from '../../unit/host/children-fixture.js';
 import { makeContext } from '../../unit/kubelet/context.js';
@@ -31,6 +33,7 @@ export interface ScriptOptions extends Partial<Omit<Component, 'name'>> {
 export class Host {
   readonly children: Children;
   readonly board = new ConditionBoard(allConditionNames, Date.now());
+  readonly history: History;
   readonly folder: string;
   readonly #router: Router;
   readonly #supervisors: { readonly stop: AbortController; readonly done: Promise<unknown> }[] = [];
@@ -38,6 +41,7 @@ export class Host {
   private constructor(folder: string, router: Router) {
     this.folder = folder;
     this.children = new Children(optionsIn(folder));
+    this.history = new History(path.join(folder, 'restarts.jsonl'));
     this.#router = router;
   }
 
@@ -58,12 +62,12 @@ export class Host {
       secret: router.admit('main'),
       log: silent,
     });
-    const { children, board } = self;
+    const { children, board, history } = self;
     const secrets = new Secrets(path.join(folder, 'secrets'));
     serve(
       connection,
       host,
-      hostHandlers({ children, secrets, board, bin: folder, components: () => undefined }),
+      hostHandlers({ children, secrets, board, history, bin: folder, components: () => undefined }),
     );
     t.teardown(async () => {
       await self.#endSupervisors();
@@ -83,10 +87,19 @@ export class Host {
     const secret = this.#router.admit('kubelet');
     const connection = await connect({ path: socket, name: 'kubelet', secret, log: silent });
     const states: string[] = [];
+    const hostClient = client(connection, host);
+    const restarts = new RestartReport({
+      host: hostClient,
+      logs: { tail: () => this.#lines() },
+      needs: new Map(components.map(({ name, needs }) => [name, needs])),
+      log: silent,
+      signal: stop.signal,
+    });
     const supervisor = new Supervisor({
+      restarts,
       context: makeContext({ settings: { paths: { state: this.folder, run: this.folder } } }),
       components,
-      host: client(connection, host),
+      host: hostClient,
       certs: client(connection, certs),
       log: silent,
       onState: (name: string, { kind }: State) => states.push(`${name} ${kind}`),
@@ -94,6 +107,13 @@ export class Host {
     const run = supervisor.run(stop.signal).catch(() => undefined);
     this.#supervisors.push({ stop, done: run.then(() => connection.close()) });
     return { supervisor, states };
+  }
+
+  /** What the scripts have written last; the logs worker is not a part of this. */
+  async *#lines() {
+    const data = Buffer.from('last words');
+    const line = { component: 'etcd', sequence: 1, atMs: 0, source: 'stdout' as const, data };
+    yield { lines: [1, 2, 3].map((run) => ({ ...line, run })) };
   }
 
   async #endSupervisors(): Promise<void> {

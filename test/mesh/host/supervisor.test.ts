@@ -57,6 +57,34 @@ void t.test('a component that ends is started again, however it ended', async (t
   t.equal(host.child('containerd').run, 1, 'its sibling never noticed');
 });
 
+void t.test('the history tells what ended, what of it ended others, and how they came back', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise([host.component('etcd'), host.component('kube.apiserver', ['etcd'])]);
+  await host.healthy(['etcd', 'kube.apiserver']);
+  const [etcd, apiserver] = [host.child('etcd'), host.child('kube.apiserver')];
+  host.children.signal('etcd', 'SIGKILL');
+  await host.until('the end of etcd', () => host.child('etcd').exit !== null);
+  host.children.signal('kube.apiserver', 'SIGTERM');
+  await host.until('both back', () => {
+    const all = host.history.list('', 0);
+    return all.length === 2 && all.every(({ healthyMs }) => healthyMs !== null);
+  });
+  const [first, second] = host.history.list('', 0);
+  t.match(first, { name: 'etcd', run: 1, pid: etcd.pid, kind: 'killed', signal: 'SIGKILL', code: null });
+  t.match(second, {
+    name: 'kube.apiserver',
+    pid: apiserver.pid,
+    kind: 'exited',
+    code: 0,
+    causeId: first?.id,
+  });
+  t.same(host.history.tookWith(first?.id ?? 0), ['kube.apiserver']);
+  t.same(first?.lastLines, ['last words'], 'only those of the run that ended');
+  for (const { atMs, executedMs, healthyMs } of [first, second].flatMap((one) => one ?? [])) {
+    t.ok(atMs <= (executedMs ?? 0) && (executedMs ?? 0) <= (healthyMs ?? 0));
+  }
+});
+
 void t.test('a component that hangs is noticed, ended and started again', async (t) => {
   const host = await Host.start(t);
   await host.supervise([

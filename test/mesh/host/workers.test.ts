@@ -1,5 +1,7 @@
+import path from 'node:path';
 import t, { type Test } from 'tap';
 import { pino } from 'pino';
+import { History } from '../../../src/host/history.js';
 import { Workers } from '../../../src/host/workers.js';
 import { client } from '../../../src/ipc/client.js';
 import { poll } from '../../../src/lib/time.js';
@@ -18,7 +20,9 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
   const states: string[] = [];
   const messages: string[] = [];
   const logged: string[] = [];
+  const history = new History(path.join(t.testdir(), 'restarts.jsonl'));
   const workers = new Workers({
+    history,
     router: mesh.router,
     log: pino({}, { write: (line: string) => void logged.push(line) }),
     logOf: () => ({ level: 'silent' }),
@@ -42,7 +46,7 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
       `healthy ${times} times`,
       () => states.filter((state) => state === 'probe healthy').length === times,
     );
-  return { workers, add, states, messages, logged, until, healthy, call: client(connection, probe) };
+  return { workers, history, add, states, messages, logged, until, healthy, call: client(connection, probe) };
 }
 
 void t.test('a worker serves, and stops when it is told to', async (t) => {
@@ -64,7 +68,7 @@ for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
     memory: /^ran out of memory/,
   }[how];
   void t.test(`a worker that dies (${how}) is started again, and says of what it died`, async (t) => {
-    const { add, messages, logged, healthy, call } = await startWorkers(t);
+    const { add, history, messages, logged, until, healthy, call } = await startWorkers(t);
     add('probe');
     await healthy(1);
     await t.rejects(call.die({ how }), { code: 'UNAVAILABLE' });
@@ -72,6 +76,8 @@ for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
     t.ok(messages.some((message) => cause.test(message)));
     t.match(logged.join(''), /"level":50.*worker probe: /);
     t.match(await call.echo({ text: 'hello' }), { text: 'hello' }, 'callers find the new one');
+    await until('its entry in the history', () => history.list('probe', 0)[0]?.healthyMs != null);
+    t.match(history.list('', 0), [{ message: cause }], { length: 1 });
   });
 }
 

@@ -174,8 +174,13 @@ export class TestNode {
     });
   }
 
+  /** Runs a command of Hamlet with this node's configuration. */
+  hamlet(args: readonly string[]): Promise<Result> {
+    return run(process.execPath, [main, ...args, '--config', this.config]);
+  }
+
   reset(): Promise<Result> {
-    return run(process.execPath, [main, 'reset', '--yes', '--config', this.config]);
+    return this.hamlet(['reset', '--yes']);
   }
 
   /** Leaves nothing behind, whatever state the test has left the node in. */

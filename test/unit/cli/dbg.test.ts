@@ -21,7 +21,7 @@ void t.test('help is on stdout, with examples, for the program and every command
   for (const args of [['--help'], ['help']]) {
     t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
   }
-  for (const command of ['logs', 'condition', 'certs', 'audit', 'kubeconfig', 'credential']) {
+  for (const command of ['logs', 'condition', 'history', 'certs', 'audit', 'kubeconfig', 'credential']) {
     const asked = await run([command, '--help']);
     t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
     t.same(await run(['help', command]), asked);
@@ -35,11 +35,11 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
@@ -309,4 +309,44 @@ void t.test('audit', async (t) => {
   const [json] = await run(['audit', '-o', 'json'], endpoint);
   t.match(JSON.parse(json), [{ id: 'jane', uid: '1001', ends: '1970-01-01T01:00:00.000Z' }]);
   t.match(await run(['audit', '--tail', 'x'], endpoint), ['', /--tail takes a number/, 2]);
+});
+
+void t.test('dbg history is a table for people and JSON for programs', async (t) => {
+  const atMs = Date.now() - 65_000;
+  const restart = {
+    id: 7,
+    name: 'etcd',
+    run: 2,
+    pid: 41,
+    atMs,
+    kind: 'killed',
+    code: -1,
+    signal: 'SIGKILL',
+    message: 'killed by SIGKILL',
+    lastLines: ['its last\x1b[31m words'],
+    causeId: 0,
+    tookWith: ['kube.apiserver'],
+    waitedFor: [],
+    nextTryMs: atMs,
+    executedMs: atMs + 20,
+    healthyMs: atMs + 850,
+  };
+  const asked: unknown[] = [];
+  const endpoint = await serveDebugApi(t, {
+    listRestarts: async (request) => {
+      asked.push(request);
+      return { restarts: request.name === 'kube.proxy' ? [] : [restart] };
+    },
+  });
+  const [table] = await run(['history'], endpoint);
+  t.match(table, /^ID +AGE +NAME +RUN +WHAT HAPPENED +BECAUSE OF +TOOK WITH IT +WAITED FOR +BACK\n/);
+  t.match(table, /\n7 +1m\d+s +etcd +2 +killed by SIGKILL +- +kube.apiserver +- +after 850 ms\n$/);
+  t.match((await run(['history', 'etcd', '--tail', '3'], endpoint))[0], /\n {4}its last\\x1b\[31m words\n$/);
+  t.match(await run(['history', 'kube.proxy'], endpoint), ['Nothing has been started again.\n', '', 0]);
+  const [json] = await run(['history', '-o', 'json'], endpoint);
+  t.match(JSON.parse(json), [
+    { id: 7, code: null, signal: 'SIGKILL', causeId: null, at: new Date(atMs).toISOString() },
+  ]);
+  t.same(asked[1], { name: 'etcd', tail: 3 });
+  t.equal((await run(['history', '--tail', 'x'], endpoint))[2], 2);
 });

@@ -24,6 +24,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       streamComponentLogs: () => ({ [Symbol.asyncIterator]: () => ({ next: missing }) }),
       getCondition: missing,
       listConditions: missing,
+      listRestarts: missing,
       listCertificates: missing,
       listIssuedCredentials: missing,
       ...handlers,

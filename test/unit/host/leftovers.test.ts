@@ -129,7 +129,7 @@ void t.test('a reset ends whatever runs', async (t) => {
 void t.test('what is left to another run is not this one’s business any more', async (t) => {
   const { children, table } = startChildren(t);
   const child = await children.spawn(script('a', 'sleep 60'));
-  children.release();
+  await children.release();
   const before = readFileSync(table, 'utf8');
   children.signal('a', 'SIGKILL');
   await gone(child.pid);

@@ -2,6 +2,7 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { ConditionBoard } from '../../../src/host/conditions.js';
+import { History } from '../../../src/host/history.js';
 import { Secrets } from '../../../src/host/secrets.js';
 import { hostHandlers } from '../../../src/host/service.js';
 import type { CallContext } from '../../../src/ipc/contract.js';
@@ -17,7 +18,9 @@ function handlers(t: Test, components?: Components) {
   symlinkSync('/bin/sh', path.join(bin, 'sh'));
   const board = new ConditionBoard(['etcd'], 0);
   const secrets = new Secrets(path.join(folder, 'secrets'));
-  return { ...hostHandlers({ children, secrets, board, bin, components: () => components }), bin, board };
+  const history = new History(path.join(folder, 'restarts.jsonl'));
+  const parts = { children, secrets, board, history, bin, components: () => components };
+  return { ...hostHandlers(parts), bin, board };
 }
 
 void t.test('a command runs to its end and gives what it wrote', async (t) => {

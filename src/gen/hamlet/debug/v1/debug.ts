@@ -915,6 +915,206 @@ export function decodeCondition(bytes: Uint8Array): Condition {
   return message;
 }
 
+export interface ListRestartsRequest {
+  /** The dotted name of a component or of a part of Hamlet, or `hamlet` itself; empty for all. */
+  readonly name: string;
+  /** How many from the end; 0 means all. */
+  readonly tail: number;
+}
+
+export function encodeListRestartsRequest(message: ListRestartsRequest): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.tail !== 0) writer.int64(2, message.tail);
+  return writer.finish();
+}
+
+export function decodeListRestartsRequest(bytes: Uint8Array): ListRestartsRequest {
+  const message: { name: string; tail: number } = {
+    name: '',
+    tail: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 16: // field 2
+        message.tail = reader.int32();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface ListRestartsResponse {
+  /** The restarts, oldest first. */
+  readonly restarts: readonly Restart[];
+}
+
+export function encodeListRestartsResponse(message: ListRestartsResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.restarts) writer.bytes(1, encodeRestart(item));
+  return writer.finish();
+}
+
+export function decodeListRestartsResponse(bytes: Uint8Array): ListRestartsResponse {
+  const message: { restarts: Restart[] } = {
+    restarts: [],
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.restarts.push(decodeRestart(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** Restart is one end of something that is kept running, and how it came back. */
+export interface Restart {
+  /** Counts up, and never repeats on a node. */
+  readonly id: number;
+  /** What ended, by its dotted name. */
+  readonly name: string;
+  /** The run that ended, from 1; 0 where runs are not counted or nothing was executed. */
+  readonly run: number;
+  /** Its process; 0 for a thread and where nothing was executed. */
+  readonly pid: number;
+  /** When it ended or was given up, in milliseconds since the Unix epoch. */
+  readonly atMs: number;
+  /**
+   * Why, for programs: `exited`, `killed`, `out-of-memory`, `exec-failed`, `probe-failed` (it hung), `start-timeout`,
+   * `lost` (it ended while nobody was there to be told how), `outdated` (other settings), or `error`.
+   */
+  readonly kind: string;
+  /** The exit code; -1 where there is none. */
+  readonly code: number;
+  /** The signal that ended it; empty where none did. */
+  readonly signal: string;
+  /** Why, for people. */
+  readonly message: string;
+  /** The last lines that it wrote, oldest first, each cut to 400 bytes. */
+  readonly lastLines: readonly string[];
+  /** The restart that brought this one about; 0 where none is known. */
+  readonly causeId: number;
+  /** What this one brought to its end, by name. */
+  readonly tookWith: readonly string[];
+  /** What it waited for before it was started again, by name. */
+  readonly waitedFor: readonly string[];
+  /** When the next try is or was due, in milliseconds since the Unix epoch; 0 while that is not known. */
+  readonly nextTryMs: number;
+  /** When it was executed again; 0 before. */
+  readonly executedMs: number;
+  /** When it did its work again; 0 before. */
+  readonly healthyMs: number;
+}
+
+export function encodeRestart(message: Restart): Buffer {
+  const writer = new ProtoWriter();
+  if (message.id !== 0) writer.int64(1, message.id);
+  if (message.name !== '') writer.string(2, message.name);
+  if (message.run !== 0) writer.int64(3, message.run);
+  if (message.pid !== 0) writer.int64(4, message.pid);
+  if (message.atMs !== 0) writer.int64(5, message.atMs);
+  if (message.kind !== '') writer.string(6, message.kind);
+  if (message.code !== 0) writer.int64(7, message.code);
+  if (message.signal !== '') writer.string(8, message.signal);
+  if (message.message !== '') writer.string(9, message.message);
+  for (const item of message.lastLines) writer.string(10, item);
+  if (message.causeId !== 0) writer.int64(11, message.causeId);
+  for (const item of message.tookWith) writer.string(12, item);
+  for (const item of message.waitedFor) writer.string(13, item);
+  if (message.nextTryMs !== 0) writer.int64(14, message.nextTryMs);
+  if (message.executedMs !== 0) writer.int64(15, message.executedMs);
+  if (message.healthyMs !== 0) writer.int64(16, message.healthyMs);
+  return writer.finish();
+}
+
+export function decodeRestart(bytes: Uint8Array): Restart {
+  const message: { id: number; name: string; run: number; pid: number; atMs: number; kind: string; code: number; signal: string; message: string; lastLines: string[]; causeId: number; tookWith: string[]; waitedFor: string[]; nextTryMs: number; executedMs: number; healthyMs: number } = {
+    id: 0,
+    name: '',
+    run: 0,
+    pid: 0,
+    atMs: 0,
+    kind: '',
+    code: 0,
+    signal: '',
+    message: '',
+    lastLines: [],
+    causeId: 0,
+    tookWith: [],
+    waitedFor: [],
+    nextTryMs: 0,
+    executedMs: 0,
+    healthyMs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 8: // field 1
+        message.id = reader.int64();
+        break;
+      case 18: // field 2
+        message.name = reader.string();
+        break;
+      case 24: // field 3
+        message.run = reader.uint32();
+        break;
+      case 32: // field 4
+        message.pid = reader.uint32();
+        break;
+      case 40: // field 5
+        message.atMs = reader.int64();
+        break;
+      case 50: // field 6
+        message.kind = reader.string();
+        break;
+      case 56: // field 7
+        message.code = reader.int32();
+        break;
+      case 66: // field 8
+        message.signal = reader.string();
+        break;
+      case 74: // field 9
+        message.message = reader.string();
+        break;
+      case 82: // field 10
+        message.lastLines.push(reader.string());
+        break;
+      case 88: // field 11
+        message.causeId = reader.int64();
+        break;
+      case 98: // field 12
+        message.tookWith.push(reader.string());
+        break;
+      case 106: // field 13
+        message.waitedFor.push(reader.string());
+        break;
+      case 112: // field 14
+        message.nextTryMs = reader.int64();
+        break;
+      case 120: // field 15
+        message.executedMs = reader.int64();
+        break;
+      case 128: // field 16
+        message.healthyMs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 /**
  * NodeDebugService answers questions about one node, from the first moment of its start. What is not there yet is
  * UNAVAILABLE, with a message that says what is waited for.
@@ -999,6 +1199,20 @@ export const nodeDebugService = {
     requestDeserialize: decodeListConditionsRequest,
     responseSerialize: encodeListConditionsResponse,
     responseDeserialize: decodeListConditionsResponse,
+  },
+  /**
+   * ListRestarts gives the history of what ended on the node and was started again, oldest first.
+   *
+   * The node keeps 256 of them, also across its own restarts. NOT_FOUND, with the names that exist, for an unknown name.
+   */
+  listRestarts: {
+    path: '/hamlet.debug.v1.NodeDebugService/ListRestarts',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeListRestartsRequest,
+    requestDeserialize: decodeListRestartsRequest,
+    responseSerialize: encodeListRestartsResponse,
+    responseDeserialize: decodeListRestartsResponse,
   },
   /** ListIssuedCredentials gives the record of the kubeconfigs that were issued, oldest first. */
   listIssuedCredentials: {

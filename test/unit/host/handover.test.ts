@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { readUpgrade, writeUpgrade } from '../../../src/host/upgrade-file.js';
+import { isAlive, startTicksOf } from '../../../src/platform/process.js';
+import { waitFor } from './children-fixture.js';
+
+const main = fileURLToPath(new URL('./fixtures/upgradable.js', import.meta.url));
+
+/** A process that says which version runs, and with which pid. */
+function start(t: Test) {
+  const file = path.join(t.testdir(), 'upgrade.json');
+  const child = spawn(process.execPath, [main, file, 'word'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk));
+  /** The pids of those that ran, in their order, when there are so many. */
+  const runs = (count: number) =>
+    waitFor(`run ${count}: ${errors}`, () => {
+      const lines = [...output.matchAll(/^(\d+) runs (\S+) word$/gm)];
+      return lines.length >= count
+        ? lines.map(([, pid, program]) => ({ pid: Number(pid), program }))
+        : undefined;
+    });
+  const exit = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  return { child, file, runs, exit, errors: () => errors };
+}
+
+void t.test('SIGHUP starts the version that is there now, and the first process waits for it', async (t) => {
+  const { child, runs, exit } = start(t);
+  await runs(1);
+  child.kill('SIGHUP');
+  const [first, second] = await runs(2);
+  t.equal(first?.pid, child.pid);
+  t.not(second?.pid, child.pid);
+
+  process.kill(second?.pid ?? 0, 'SIGHUP');
+  const [, , third] = await runs(3);
+  child.kill('SIGHUP');
+  const [, , , fourth] = await runs(4);
+  t.not(third?.pid, fourth?.pid, 'whichever of the two is told');
+  await waitFor('the end of the third', () => startTicksOf(third?.pid ?? 0) === undefined || undefined);
+
+  child.kill('SIGTERM');
+  t.equal(await exit, 0, 'SIGTERM goes on to the one that runs');
+});
+
+void t.test('the version that is asked for stays for the next SIGHUP too', async (t) => {
+  const { child, file, runs, exit } = start(t);
+  await runs(1);
+  const next = path.join(path.dirname(main), `next-${process.pid}.js`);
+  symlinkSync(main, next);
+  t.teardown(() => rmSync(next));
+  writeUpgrade(file, { program: { node: process.execPath, main: next }, outcome: null, message: '' });
+  child.kill('SIGHUP');
+  t.match(await runs(2), [{ program: 'upgradable.js' }, { program: path.basename(next) }]);
+  await waitFor('the answer', () => readUpgrade(file)?.outcome === 'runs' || undefined);
+  child.kill('SIGHUP');
+  t.match((await runs(3))[2], { program: path.basename(next) });
+  child.kill('SIGTERM');
+  t.equal(await exit, 0);
+});
+
+void t.test('when the new version does not start the old one goes on', async (t) => {
+  const { child, file, runs, exit, errors } = start(t);
+  await runs(1);
+  const broken = path.join(path.dirname(file), 'broken.js');
+  writeFileSync(broken, 'this is no program');
+  for (const [index, program] of [
+    { node: process.execPath, main: broken },
+    { node: '/no/such/node', main },
+  ].entries()) {
+    writeUpgrade(file, { program, outcome: null, message: '' });
+    child.kill('SIGHUP');
+    const all = await runs(index + 2);
+    t.equal(all.at(-1)?.pid, child.pid);
+    t.match(readUpgrade(file), { outcome: 'failed', message: /could not be executed|exit code 1/ });
+    t.match(errors(), /the version that ran before goes on/);
+  }
+  child.kill('SIGTERM');
+  t.equal(await exit, 0);
+});
+
+void t.test('without the process that init knows the new version leaves', async (t) => {
+  const { child, runs } = start(t);
+  await runs(1);
+  child.kill('SIGHUP');
+  const [, second] = await runs(2);
+  const pid = second?.pid ?? 0;
+  const startTicks = startTicksOf(pid) ?? 0;
+  child.kill('SIGKILL');
+  await waitFor('its end', () => !isAlive(pid, startTicks) || undefined);
+  t.notOk(isAlive(pid, startTicks));
+});
+
+void t.test('a file that is no record of an upgrade is not believed', async (t) => {
+  const file = path.join(t.testdir(), 'upgrade.json');
+  t.equal(readUpgrade(file), undefined);
+  for (const content of ['', '{"program":{"node":"/x"', '{"program":null,"outcome":null,"message":""}']) {
+    writeFileSync(file, content);
+    t.equal(readUpgrade(file), undefined);
+  }
+});

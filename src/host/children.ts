@@ -43,10 +43,13 @@ export interface ChildNews {
   readonly snapshot: boolean;
 }
 
-/** What became of an earlier run's children; all by name. */
+/** What became of an earlier run's children. */
 export interface Takeover {
+  /** By name. */
   readonly adopted: readonly string[];
   readonly ended: readonly string[];
+  /** Those that had ended by themselves. */
+  readonly gone: readonly Child[];
 }
 
 /** How long a process may take to heed SIGTERM, and then to vanish after SIGKILL, in milliseconds. */
@@ -149,7 +152,7 @@ export class Children {
     await secrets.adopt(sound.map(({ name }) => name));
     for (const child of sound) this.#watchAdopted(child);
     if (table.length > 0) this.#write();
-    return { adopted: sound.map(({ name }) => name), ended: bad.map(({ name }) => name) };
+    return { adopted: sound.map(({ name }) => name), ended: bad.map(({ name }) => name), gone };
   }
 
   /** Ends whatever an earlier run has left. Throws as takeOver() does. */

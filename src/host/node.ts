@@ -9,7 +9,6 @@ import { certs } from '../ipc/services/certs.js';
 import { host } from '../ipc/services/host.js';
 import { kubelet } from '../ipc/services/kubelet.js';
 import { logs } from '../ipc/services/logs.js';
-import type { RestartFields } from '../ipc/services/restart.js';
 import type { Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
 import { takeLock } from '../platform/lock.js';
@@ -18,11 +17,13 @@ import { etcdSocket, historyFile, runPaths } from '../platform/paths.js';
 import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
 import { firstAddress } from '../platform/addresses.js';
+import { loadBridgeFilter, turnBridgeFilterOn } from './bridge-filter.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
 import type { Outcome } from './handover.js';
 import { History } from './history.js';
+import { recordKill } from './kill-record.js';
 import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
@@ -78,7 +79,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   ensureFolder(config.paths.run);
   ensureFolder(config.paths.state, 0o700);
   using lock = takeLock(run.lock, 'Hamlet runs');
+  if (config.kubeProxy.enabled) loadBridgeFilter();
   recordSysctls(config);
+  if (config.kubeProxy.enabled) turnBridgeFilterOn();
 
   const { state } = config.paths;
   const { maxDiskMb } = config.logs;
@@ -99,8 +102,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     outputs: pipes,
     log,
   });
-  const { adopted, ended } = await children.takeOver(lock.wasLeft, signal);
-  if (lock.wasLeft) history.put(null, hamletKilled(adopted));
+  const takeover = await children.takeOver(lock.wasLeft, signal);
+  const { adopted, ended } = takeover;
+  if (lock.wasLeft) recordKill(history, takeover);
   if (adopted.length > 0) report.note(`goes on with what runs already: ${adopted.join(', ')}`);
   if (adopted.length > 0) log.info({ adopted }, `goes on with what runs already: ${adopted.join(', ')}`);
   if (ended.length > 0) log.warn({ ended }, `ended what an earlier run left behind: ${ended.join(', ')}`);
@@ -206,27 +210,4 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
     }
   }
-}
-
-/** Hamlet's own entry in the history: all that its next run can tell. */
-function hamletKilled(adopted: readonly string[]): RestartFields {
-  const nowMs = Date.now();
-  const went =
-    adopted.length === 0 ? 'nothing that it had started still runs' : `${adopted.join(', ')} went on`;
-  return {
-    name: 'hamlet',
-    run: 0,
-    pid: 0,
-    atMs: nowMs,
-    kind: 'lost',
-    code: null,
-    signal: null,
-    message: `ended without stopping the node; ${went}`,
-    waitedFor: [],
-    nextTryMs: nowMs,
-    executedMs: Math.round(nowMs - process.uptime() * 1_000),
-    healthyMs: null,
-    lastLines: [],
-    causeId: null,
-  };
 }

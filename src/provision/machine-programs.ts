@@ -9,7 +9,10 @@ const cniFolders = ['/usr/lib/cni', '/opt/cni/bin'];
 const cniPlugins = ['bridge', 'host-local', 'portmap', 'loopback'];
 const cniPackage = 'containernetworking-plugins';
 
-/** Programs that a node cannot do without, and the Debian packages that bring them. Hamlet itself mounts secrets. */
+/**
+ * Programs that a node cannot do without, and the Debian packages that bring them. Hamlet itself mounts secrets, and
+ * its reset takes interfaces away with `ip`.
+ */
 const requiredPrograms = {
   etcd: 'etcd-server',
   containerd: 'containerd',
@@ -22,6 +25,7 @@ const requiredPrograms = {
   ip6tables: 'iptables',
   'ip6tables-save': 'iptables',
   'ip6tables-restore': 'iptables',
+  ip: 'iproute2',
   mount: 'mount',
   umount: 'mount',
 } as const;

@@ -93,6 +93,8 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
     process.kill(pidOf('kube.scheduler'), 'SIGKILL');
     process.kill(pidOf('kube.controller-manager'), 'SIGKILL');
     node.start();
+    await node.waitForOutput(/\n/, 20_000);
+    node.closeOutput();
     const restarted = ['kube.controller-manager', 'kube.scheduler'];
     const runs = await poll(
       () => {
@@ -102,7 +104,11 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
       },
       { everyMs: 100, timeoutMs: 60_000, what: 'a second run of both' },
     );
-    await node.ready();
+    await poll(async () => (await node.dbg(['condition', 'NodeReady'])).code === 0 || undefined, {
+      everyMs: 200,
+      timeoutMs: 60_000,
+      what: 'a ready node whose output nobody reads',
+    });
     t.same(
       runs
         .filter(({ run }) => run === 2)
@@ -111,6 +117,27 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
       restarted,
     );
     t.equal(await podFacts(), podBefore);
+  });
+
+  await t.test('the history knows of all that', async (t) => {
+    const { stdout } = await node.dbg(['history', '-o', 'json']);
+    const restarts = JSON.parse(stdout) as { name: string; kind: string; healthy: string | null }[];
+    t.match(restarts[0], { name: 'hamlet', kind: 'lost' });
+    t.match(
+      restarts.find(({ name }) => name === 'kube.scheduler'),
+      { kind: 'lost' },
+    );
+    process.kill(running().find(({ name }) => name === 'etcd')?.pid ?? 0, 'SIGKILL');
+    const etcd = await poll(
+      async () => {
+        const result = await node.dbg(['history', '-o', 'json', 'etcd']);
+        const [last] = JSON.parse(result.stdout) as typeof restarts;
+        return last?.healthy == null ? undefined : last;
+      },
+      { everyMs: 200, timeoutMs: 30_000, what: 'etcd in the history' },
+    );
+    t.match(etcd, { name: 'etcd', kind: 'lost', waitedFor: [] }, 'it was adopted: how it ended is not known');
+    t.comment((await node.dbg(['history', 'etcd'])).stdout);
   });
 
   await t.test('a part of a record is not believed: what it does not tell of is ended', async (t) => {

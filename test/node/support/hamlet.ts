@@ -109,6 +109,12 @@ export class TestNode {
     }
   }
 
+  /** Reads nothing more of what Hamlet prints, as `head` does when it has seen enough. */
+  closeOutput(): void {
+    this.#process?.stdout?.destroy();
+    this.#process?.stderr?.destroy();
+  }
+
   /** Waits until the node is Ready and its built-in objects are in place. Gives the milliseconds since the call. */
   async ready(): Promise<number> {
     const startedMs = performance.now();

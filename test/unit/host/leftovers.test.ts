@@ -26,7 +26,7 @@ async function leaveBehind(t: Test, folder: string, requests: readonly SpawnRequ
 void t.test('a new run goes on with what a killed one has left running', async (t) => {
   const { folder, children, table } = startChildren(t);
   const [left] = await leaveBehind(t, folder, [script('a', 'echo started; sleep 60')]);
-  t.same(await children.takeOver(true, never), { adopted: ['a'], ended: [] });
+  t.same(await children.takeOver(true, never), { adopted: ['a'], ended: [], gone: [] });
   t.same(children.all, [left], 'the same process under the same name, in the same run');
   t.same(readTable(table), [left]);
   await t.rejects(children.spawn(script('a', 'true')), { code: 'ALREADY_EXISTS' });
@@ -66,7 +66,7 @@ void t.test('a process that only has the number of a child is left alone', async
   const startTicks = startTicksOf(pid) ?? 0;
   const entry = { name: 'a', pid, run: 4, startedAtMs: 0, digest: '', exit: null };
   writeTable(table, [{ ...entry, startTicks: startTicks - 1 }]);
-  t.same(await children.takeOver(true, never), { adopted: [], ended: [] });
+  t.match(await children.takeOver(true, never), { adopted: [], ended: [], gone: [{ name: 'a' }] });
   t.ok(isAlive(pid, startTicks));
   t.match(
     children.all,
@@ -80,7 +80,7 @@ void t.test('one that had ended before is not ended again', async (t) => {
   const [child] = await leaveBehind(t, folder, [script('a', 'sleep 60')]);
   process.kill(child?.pid ?? 0, 'SIGKILL');
   await gone(child?.pid ?? 0);
-  t.same(await children.takeOver(true, never), { adopted: [], ended: [] });
+  t.match(await children.takeOver(true, never), { adopted: [], ended: [], gone: [{ name: 'a' }] });
 });
 
 void t.test('a table that is no table is not believed', async (t) => {
@@ -106,7 +106,7 @@ void t.test('a table that is no table is not believed', async (t) => {
   }
   t.same(readTable(path.join(t.testdirName, 'missing')), []);
 
-  t.same(await children.takeOver(true, never), { adopted: [], ended: ['a'] }, 'its pipes tell what ran');
+  t.match(await children.takeOver(true, never), { adopted: [], ended: ['a'] }, 'its pipes tell what ran');
   t.notOk(isAlive(left?.pid ?? 0, left?.startTicks ?? 0));
 });
 
@@ -115,7 +115,7 @@ void t.test('a child that was killed with Hamlet’s record of it is found by it
   const [left] = await leaveBehind(t, folder, [script('a', 'echo started; sleep 60')]);
   await line(folder, 'a.1.out');
   writeTable(table, []);
-  t.same(await children.takeOver(true, never), { adopted: [], ended: ['a'] });
+  t.match(await children.takeOver(true, never), { adopted: [], ended: ['a'] });
   t.notOk(isAlive(left?.pid ?? 0, left?.startTicks ?? 0));
 });
 

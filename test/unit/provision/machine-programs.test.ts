@@ -4,7 +4,7 @@ import t from 'tap';
 import { findMachinePrograms } from '../../../src/provision/machine-programs.js';
 
 const programs = [
-  ...['etcd', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'mount', 'umount'],
+  ...['etcd', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'ip', 'mount', 'umount'],
   ...['iptables', 'iptables-save', 'iptables-restore', 'ip6tables', 'ip6tables-save', 'ip6tables-restore'],
 ];
 const plugins = ['bridge', 'host-local', 'portmap', 'loopback'];

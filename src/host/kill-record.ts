@@ -1,0 +1,33 @@
+import type { RestartFields } from '../ipc/services/restart.js';
+import type { Takeover } from './children.js';
+import type { History } from './history.js';
+
+/** Writes down that an earlier run of Hamlet was killed, and what had ended by the time of this one. */
+export function recordKill(history: Pick<History, 'put'>, { adopted, gone }: Takeover): void {
+  const rest =
+    adopted.length === 0 ? 'nothing that it had started still runs' : `${adopted.join(', ')} went on`;
+  const startedMs = Math.round(Date.now() - process.uptime() * 1_000);
+  const message = `ended without stopping the node; ${rest}`;
+  history.put(null, { ...lost('hamlet'), message, executedMs: startedMs });
+  for (const { name, run, pid } of gone) history.put(null, { ...lost(name), run, pid });
+}
+
+function lost(name: string): RestartFields {
+  const nowMs = Date.now();
+  return {
+    name,
+    run: 0,
+    pid: 0,
+    atMs: nowMs,
+    kind: 'lost',
+    code: null,
+    signal: null,
+    message: 'ended while Hamlet did not run',
+    waitedFor: [],
+    nextTryMs: nowMs,
+    executedMs: null,
+    healthyMs: null,
+    lastLines: [],
+    causeId: null,
+  };
+}

@@ -15,6 +15,7 @@ import { audit } from './audit.js';
 import { certs } from './certs.js';
 import { condition } from './condition.js';
 import { credential } from './credential.js';
+import { boot } from './boot.js';
 import { history } from './history.js';
 import { kubeconfig } from './kubeconfig.js';
 import { kubectl } from './kubectl.js';
@@ -24,6 +25,7 @@ import { print, table } from './output.js';
 const commands: readonly Command[] = [
   logs,
   condition,
+  boot,
   history,
   certs,
   audit,

@@ -13,6 +13,7 @@ const silenceMs = 5_000;
 const underWay = new Set([
   'NotReported',
   'Waiting',
+  'Preparing',
   'Starting',
   'Stopping',
   'NotHealthy',

@@ -18,6 +18,7 @@ import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
 import { firstAddress } from '../platform/addresses.js';
 import { loadBridgeFilter, turnBridgeFilterOn } from './bridge-filter.js';
+import { BootTimeline } from './boot.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
@@ -93,6 +94,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
+  const boot = new BootTimeline(board, signal);
   const report = new ConsoleReport({ board, signal: stop, write: (text) => process.stdout.write(text) });
   const history = new History(historyFile(config.paths.state), log);
   const secrets = new Secrets(run.secrets);
@@ -122,7 +124,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   serve(
     connection,
     host,
-    hostHandlers({ children, secrets, board, history, bin: run.bin, components: () => components }),
+    hostHandlers({ children, secrets, board, history, boot, bin: run.bin, components: () => components }),
   );
 
   const workers = new Workers({
@@ -152,7 +154,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug }));
     }
     const [found, machine] = await Promise.all([
-      options.findComponents(config, signal),
+      options.findComponents(config, signal).finally(boot.begin('components')),
       waitForMachine(config, board, signal),
     ]);
     components = found;

@@ -4,6 +4,7 @@ import type { host } from '../ipc/services/host.js';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import { kubeCommand, type Components } from '../platform/components.js';
 import type { Children } from './children.js';
+import { criticalPath, type BootTimeline } from './boot.js';
 import type { ConditionBoard } from './conditions.js';
 import type { History } from './history.js';
 import type { Secrets } from './secrets.js';
@@ -16,6 +17,7 @@ export interface HostParts {
   readonly secrets: Secrets;
   readonly board: ConditionBoard;
   readonly history: History;
+  readonly boot: BootTimeline;
   /** PATH of the commands that are run for others. */
   readonly bin: string;
   /** The component binaries, once they have been found. */
@@ -28,6 +30,7 @@ export function hostHandlers({
   secrets,
   board,
   history,
+  boot,
   bin,
   components,
 }: HostParts): Handlers<typeof host> {
@@ -51,6 +54,11 @@ export function hostHandlers({
     },
     condition: ({ name }) => board.get(name),
     conditions: (_request, { signal }) => board.watch(signal),
+    boot: () => ({
+      steps: [...boot.steps],
+      criticalPath: [...criticalPath(boot.steps)],
+      nowMs: performance.now(),
+    }),
     putRestart: ({ id, restart }) => ({ id: history.put(id, restart) }),
     restarts: ({ name, last }) => ({
       restarts: history

@@ -115,6 +115,7 @@ export function describeState(state: State, nowMs: number): string {
       return state.cause === null ? wait : `${describeCause(state.cause)}; ${wait}`;
     }
     case 'starting':
+      if (state.executedMs === null) return 'its start is being prepared';
       return state.lastProbe === '' ? 'starting' : `starting: ${state.lastProbe}`;
     case 'healthy':
       return state.failing === null ? 'healthy' : `healthy, but its probe fails: ${state.failing.message}`;

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { BootTimeline } from '../../src/host/boot.js';
 import { Children } from '../../src/host/children.js';
 import { History } from '../../src/host/history.js';
 import { ConditionBoard } from '../../src/host/conditions.js';
@@ -57,6 +58,7 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
       secrets,
       board,
       history: new History(path.join(folder, 'restarts.jsonl')),
+      boot: new BootTimeline(board, new AbortController().signal),
       bin: '/bin',
       components: () => undefined,
     }),

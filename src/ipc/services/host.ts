@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { service, stream, unary } from '../contract.js';
+import { boot } from './boot.js';
 import { bytes, count, empty, name, positive } from './fields.js';
 import { listedRestart, restartFields } from './restart.js';
 
@@ -52,6 +53,8 @@ export const condition = v.strictObject({
   message: v.string(),
   /** Wall clock of the last change of status, milliseconds since the epoch. */
   sinceMs: v.number(),
+  /** Names of what it waits for, as far as that has names. */
+  waitsFor: v.optional(v.array(v.string())),
 });
 export type Condition = v.InferOutput<typeof condition>;
 
@@ -60,6 +63,7 @@ export const conditionUpdate = v.strictObject({
   status: v.picklist(['true', 'false', 'unknown']),
   reason: v.string(),
   message: v.string(),
+  waitsFor: v.optional(v.array(v.string())),
 });
 export type ConditionUpdate = v.InferOutput<typeof conditionUpdate>;
 
@@ -112,6 +116,8 @@ export const host = service('host', {
     v.strictObject({ id: positive }),
     { deadlineMs: 5_000 },
   ),
+  /** The steps of the node's start. */
+  boot: unary(empty, boot, { deadlineMs: 5_000, idempotent: true }),
   /** The latest restarts, oldest first: of one name, or of all for an empty one. */
   restarts: unary(
     v.strictObject({ name: v.string(), last: count }),

@@ -2,6 +2,7 @@ import type { nodeDebugService } from '../../gen/hamlet/debug/v1/debug.js';
 import type { CallOptions, Client } from '../../ipc/contract.js';
 import { isRetryable } from '../../ipc/errors.js';
 import type { certs } from '../../ipc/services/certs.js';
+import type { BootStep } from '../../ipc/services/boot.js';
 import type { host } from '../../ipc/services/host.js';
 import type { ListedRestart } from '../../ipc/services/restart.js';
 import type { LogLine, logs } from '../../ipc/services/logs.js';
@@ -34,6 +35,7 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
   getCondition: 'read',
   listConditions: 'read',
   listRestarts: 'read',
+  getBoot: 'read',
   listCertificates: 'read',
   listIssuedCredentials: 'admin',
 };
@@ -94,6 +96,12 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
       throw new HamletError('INTERNAL', 'the host gave no conditions');
     },
 
+    async getBoot(_request, options) {
+      const { steps, criticalPath, nowMs } = await host.boot({}, options);
+      const ready = steps.some(({ name, doneMs }) => name === 'NodeReady' && doneMs !== null);
+      return { steps: steps.map(bootMessage), criticalPath, ready, nowUs: microseconds(nowMs) };
+    },
+
     async listRestarts({ name, tail }, options) {
       if (tail < 0) throw new HamletError('INVALID_ARGUMENT', `tail is ${tail}: 0 means all`);
       // Whatever can end has a condition; for any other name the host says which there are.
@@ -126,6 +134,21 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
       };
     },
   };
+}
+
+function bootMessage({ name, waitsFor, seenMs, beganMs, executedMs, doneMs }: BootStep) {
+  return {
+    name,
+    waitsFor,
+    seenUs: microseconds(seenMs),
+    beganUs: microseconds(beganMs),
+    executedUs: microseconds(executedMs),
+    doneUs: microseconds(doneMs),
+  };
+}
+
+function microseconds(ms: number | null): number {
+  return Math.round((ms ?? 0) * 1_000);
 }
 
 function restartMessage({ code, signal, causeId, nextTryMs, executedMs, healthyMs, ...rest }: ListedRestart) {

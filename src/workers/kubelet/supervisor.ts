@@ -288,6 +288,7 @@ export class Supervisor {
         status: state.kind === 'healthy' ? 'true' : 'false',
         reason: state.kind === 'healthy' ? '' : reasonOf(state),
         message: describeState(state, nowMs),
+        waitsFor: this.#waitsFor(name, state),
       });
     }
     if (conditions.length === 0) return;
@@ -296,6 +297,13 @@ export class Supervisor {
       if (signal.aborted) return;
       this.#options.log.error({ err: error }, 'the conditions of the components could not be reported');
     });
+  }
+
+  /** By name: other components, and the PKI for the credentials that a start is prepared with. */
+  #waitsFor(name: string, state: State): string[] {
+    if (state.kind === 'waiting') return [...state.for];
+    const isPrepared = state.kind === 'starting' && state.executedMs === null;
+    return isPrepared && this.#component(name).credentials !== 'none' ? ['PKIReady'] : [];
   }
 
   #tell(name: string, state: State, nowMs: number): void {
@@ -327,6 +335,7 @@ function startFailure(error: unknown): Cause {
 
 /** One word for programs: the state, or what brought it about. */
 function reasonOf(state: State): string {
+  if (state.kind === 'starting' && state.executedMs === null) return 'Preparing';
   const words = state.kind === 'backoff' ? state.cause.kind : state.kind;
   return words.replace(/(^|-)([a-z])/g, (_, _dash, letter: string) => letter.toUpperCase());
 }

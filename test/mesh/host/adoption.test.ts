@@ -137,7 +137,7 @@ void t.test('a stop gives up a start that is being prepared', async (t) => {
     host.component('kube.apiserver', ['etcd'], { prepare }),
   ]);
   await host.healthy(['etcd']);
-  await host.until('its turn', () => host.board.get('kube.apiserver').reason === 'Starting');
+  await host.until('its turn', () => host.board.get('kube.apiserver').reason === 'Preparing');
   t.same(await supervisor.stop(), []);
   t.ok(aborted);
   t.same(host.log, ['start etcd', 'stop etcd']);

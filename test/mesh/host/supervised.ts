@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
+import { BootTimeline } from '../../../src/host/boot.js';
 import { Children } from '../../../src/host/children.js';
 import { ConditionBoard } from '../../../src/host/conditions.js';
 import { History } from '../../../src/host/history.js';
@@ -34,6 +35,7 @@ export class Host {
   readonly children: Children;
   readonly board = new ConditionBoard(allConditionNames, Date.now());
   readonly history: History;
+  readonly boot = new BootTimeline(this.board, new AbortController().signal);
   readonly folder: string;
   readonly #router: Router;
   readonly #supervisors: { readonly stop: AbortController; readonly done: Promise<unknown> }[] = [];
@@ -62,12 +64,12 @@ export class Host {
       secret: router.admit('main'),
       log: silent,
     });
-    const { children, board, history } = self;
+    const { children, board, history, boot } = self;
     const secrets = new Secrets(path.join(folder, 'secrets'));
     serve(
       connection,
       host,
-      hostHandlers({ children, secrets, board, history, bin: folder, components: () => undefined }),
+      hostHandlers({ children, secrets, board, history, boot, bin: folder, components: () => undefined }),
     );
     t.teardown(async () => {
       await self.#endSupervisors();

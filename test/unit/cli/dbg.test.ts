@@ -21,7 +21,16 @@ void t.test('help is on stdout, with examples, for the program and every command
   for (const args of [['--help'], ['help']]) {
     t.match(await run(args), [/^Ask a Hamlet node[^]*Commands:\n {2}logs [^]*Examples:\n/, '', 0]);
   }
-  for (const command of ['logs', 'condition', 'history', 'certs', 'audit', 'kubeconfig', 'credential']) {
+  for (const command of [
+    'logs',
+    'condition',
+    'boot',
+    'history',
+    'certs',
+    'audit',
+    'kubeconfig',
+    'credential',
+  ]) {
     const asked = await run([command, '--help']);
     t.match(asked, [/Usage: dbg [^]*Examples:\n {2}dbg /, '', 0]);
     t.same(await run(['help', command]), asked);
@@ -35,11 +44,11 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, boot, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, boot, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
@@ -349,4 +358,35 @@ void t.test('dbg history is a table for people and JSON for programs', async (t)
   ]);
   t.same(asked[1], { name: 'etcd', tail: 3 });
   t.equal((await run(['history', '--tail', 'x'], endpoint))[2], 2);
+});
+
+void t.test('dbg boot draws the start, and says what it waits for', async (t) => {
+  const step = (name: string, waitsFor: string[], seenUs: number, doneUs: number, executedUs = 0) => ({
+    name,
+    waitsFor,
+    seenUs,
+    beganUs: executedUs === 0 ? 0 : executedUs - 1_000,
+    executedUs,
+    doneUs,
+  });
+  const steps = [
+    step('hamlet', [], 0, 100_000),
+    step('etcd', ['hamlet'], 100_000, 400_000, 200_000),
+    step('NodeReady', ['etcd', 'kube.kubelet'], 100_000, 0),
+  ];
+  const boot = { steps, criticalPath: ['hamlet', 'etcd', 'NodeReady'], ready: false, nowUs: 1_000_000 };
+  const answers = [boot, { ...boot, ready: true }, boot, boot];
+  const endpoint = await serveDebugApi(t, { getBoot: async () => answers.shift() ?? boot });
+  const [picture] = await run(['boot'], endpoint);
+  t.match(picture, /^\* hamlet +\.+ +100\n\* etcd +\.+-*=+ +400\n\* NodeReady +\.+ +1000…\n/);
+  t.match(picture, /critical path: hamlet \+100 → etcd \+300\n/);
+  t.match(picture, /the node waits for NodeReady \(for kube\.kubelet\)\n$/);
+  t.match((await run(['boot'], endpoint))[0], /the node was ready after 400 ms\n$/);
+  const [table] = await run(['boot', '-o', 'table'], endpoint);
+  t.match(table, /^ +STEP +SEEN +BEGUN +EXECUTED +DONE +WAITS FOR\n\* hamlet +0 +- +- +100 +-\n/);
+  const [json] = await run(['boot', '-o', 'json'], endpoint);
+  t.match(JSON.parse(json), {
+    nowMs: 1_000,
+    steps: [{ doneMs: 100 }, { executedMs: 200 }, { doneMs: null }],
+  });
 });

@@ -25,6 +25,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       getCondition: missing,
       listConditions: missing,
       listRestarts: missing,
+      getBoot: missing,
       listCertificates: missing,
       listIssuedCredentials: missing,
       ...handlers,

@@ -1,6 +1,7 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { BootTimeline } from '../../../src/host/boot.js';
 import { ConditionBoard } from '../../../src/host/conditions.js';
 import { History } from '../../../src/host/history.js';
 import { Secrets } from '../../../src/host/secrets.js';
@@ -19,7 +20,8 @@ function handlers(t: Test, components?: Components) {
   const board = new ConditionBoard(['etcd'], 0);
   const secrets = new Secrets(path.join(folder, 'secrets'));
   const history = new History(path.join(folder, 'restarts.jsonl'));
-  const parts = { children, secrets, board, history, bin, components: () => components };
+  const boot = new BootTimeline(board, never);
+  const parts = { children, secrets, board, history, boot, bin, components: () => components };
   return { ...hostHandlers(parts), bin, board };
 }
 

@@ -1115,6 +1115,131 @@ export function decodeRestart(bytes: Uint8Array): Restart {
   return message;
 }
 
+export type GetBootRequest = Readonly<Record<string, never>>;
+
+export function encodeGetBootRequest(_message: GetBootRequest): Buffer {
+  return new ProtoWriter().finish();
+}
+
+export function decodeGetBootRequest(bytes: Uint8Array): GetBootRequest {
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) reader.skip();
+  return {};
+}
+
+export interface GetBootResponse {
+  /** The steps in the order of their ends; those that are not done yet come last. */
+  readonly steps: readonly BootStep[];
+  /** The names of the steps on which the others had to wait, first to last. */
+  readonly criticalPath: readonly string[];
+  /** Whether the node has become ready: from then on nothing is added. */
+  readonly ready: boolean;
+  /** How long Hamlet has been running, in microseconds. */
+  readonly nowUs: number;
+}
+
+export function encodeGetBootResponse(message: GetBootResponse): Buffer {
+  const writer = new ProtoWriter();
+  for (const item of message.steps) writer.bytes(1, encodeBootStep(item));
+  for (const item of message.criticalPath) writer.string(2, item);
+  if (message.ready) writer.bool(3, message.ready);
+  if (message.nowUs !== 0) writer.int64(4, message.nowUs);
+  return writer.finish();
+}
+
+export function decodeGetBootResponse(bytes: Uint8Array): GetBootResponse {
+  const message: { steps: BootStep[]; criticalPath: string[]; ready: boolean; nowUs: number } = {
+    steps: [],
+    criticalPath: [],
+    ready: false,
+    nowUs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.steps.push(decodeBootStep(reader.bytes()));
+        break;
+      case 18: // field 2
+        message.criticalPath.push(reader.string());
+        break;
+      case 24: // field 3
+        message.ready = reader.bool();
+        break;
+      case 32: // field 4
+        message.nowUs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** BootStep is one step of the start. Its times are microseconds since Hamlet's exec. */
+export interface BootStep {
+  /** A component, a part of Hamlet, or a condition. */
+  readonly name: string;
+  /** What had to be done before it, by name. */
+  readonly waitsFor: readonly string[];
+  /** When it began to wait. */
+  readonly seenUs: number;
+  /** When its start was begun to be prepared; 0 where nobody says. */
+  readonly beganUs: number;
+  /** When its program was executed; 0 before, and for what is no program. */
+  readonly executedUs: number;
+  /** When it held: for a component its first good probe; 0 before. */
+  readonly doneUs: number;
+}
+
+export function encodeBootStep(message: BootStep): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  for (const item of message.waitsFor) writer.string(2, item);
+  if (message.seenUs !== 0) writer.int64(3, message.seenUs);
+  if (message.beganUs !== 0) writer.int64(4, message.beganUs);
+  if (message.executedUs !== 0) writer.int64(5, message.executedUs);
+  if (message.doneUs !== 0) writer.int64(6, message.doneUs);
+  return writer.finish();
+}
+
+export function decodeBootStep(bytes: Uint8Array): BootStep {
+  const message: { name: string; waitsFor: string[]; seenUs: number; beganUs: number; executedUs: number; doneUs: number } = {
+    name: '',
+    waitsFor: [],
+    seenUs: 0,
+    beganUs: 0,
+    executedUs: 0,
+    doneUs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 18: // field 2
+        message.waitsFor.push(reader.string());
+        break;
+      case 24: // field 3
+        message.seenUs = reader.int64();
+        break;
+      case 32: // field 4
+        message.beganUs = reader.int64();
+        break;
+      case 40: // field 5
+        message.executedUs = reader.int64();
+        break;
+      case 48: // field 6
+        message.doneUs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 /**
  * NodeDebugService answers questions about one node, from the first moment of its start. What is not there yet is
  * UNAVAILABLE, with a message that says what is waited for.
@@ -1213,6 +1338,16 @@ export const nodeDebugService = {
     requestDeserialize: decodeListRestartsRequest,
     responseSerialize: encodeListRestartsResponse,
     responseDeserialize: decodeListRestartsResponse,
+  },
+  /** GetBoot tells what the node's start consisted of, or what it waits for while it lasts. */
+  getBoot: {
+    path: '/hamlet.debug.v1.NodeDebugService/GetBoot',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeGetBootRequest,
+    requestDeserialize: decodeGetBootRequest,
+    responseSerialize: encodeGetBootResponse,
+    responseDeserialize: decodeGetBootResponse,
   },
   /** ListIssuedCredentials gives the record of the kubeconfigs that were issued, oldest first. */
   listIssuedCredentials: {

@@ -97,7 +97,7 @@ export function describeCause(cause: Cause): string {
     case 'start-timeout':
       return `did not become ready: ${cause.message}`;
     case 'lost':
-      return 'ended while Hamlet did not run';
+      return 'ended, and how is not known: an earlier run of Hamlet had started it';
     case 'outdated':
       return 'runs with other settings than it should';
     case 'error':

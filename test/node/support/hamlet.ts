@@ -97,10 +97,11 @@ export class TestNode {
     return this.#process?.pid ?? 0;
   }
 
-  /** Starts Hamlet. Resolves at once; see `ready`. */
-  start(): void {
+  /** Starts Hamlet, with some more environment. Returns at once; see `ready`. */
+  start(env: NodeJS.ProcessEnv = {}): void {
     this.#output = '';
     const child = spawn(process.execPath, [main, 'run', '--config', this.config], {
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process = child;

@@ -1,0 +1,181 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { readTable } from '../../src/host/children-table.js';
+import type { Child } from '../../src/ipc/services/host.js';
+import { lockHolder } from '../../src/platform/lock.js';
+import { runPaths } from '../../src/platform/paths.js';
+import { poll } from '../../src/lib/time.js';
+import { mountsBelow } from '../../src/host/mounts.js';
+import { TestNode } from '../node/support/hamlet.js';
+import { testImage, writeTestImage } from '../node/support/image.js';
+
+const pods = ['counter-1', 'counter-2'];
+/** A line every tenth of a second: light load that shows each gap. */
+const counting = 'i=0; while true; do i=$((i+1)); echo "line $i"; sleep 0.1; done';
+
+/** Room for etcd, which takes 64 MB at a time for its log, and for what the chaos adds to it. */
+const stateSize = '640m';
+
+/** A node with a state folder on a small file system of its own, and what the faults and the checks need of it. */
+export class ChaosNode {
+  readonly node: TestNode;
+  readonly stateFolder: string;
+  readonly #run: ReturnType<typeof runPaths>;
+
+  private constructor(node: TestNode) {
+    this.node = node;
+    this.stateFolder = path.join(node.folder, 'state');
+    this.#run = runPaths(path.join(node.folder, 'run'));
+  }
+
+  static async create(): Promise<ChaosNode> {
+    const node = await TestNode.create();
+    const chaos = new ChaosNode(node);
+    writeTestImage(path.join(node.imagesDir, 'busybox.tar'));
+    // The kubelet would evict pods from a full disk, as it should: what it and containerd have lies elsewhere.
+    mkdirSync(chaos.stateFolder);
+    mount('-t', 'tmpfs', '-o', `size=${stateSize}`, 'tmpfs', chaos.stateFolder);
+    for (const name of ['kubelet', 'containerd']) {
+      const [from, to] = [path.join(node.folder, `big-${name}`), path.join(chaos.stateFolder, name)];
+      mkdirSync(from);
+      mkdirSync(to);
+      mount('--bind', from, to);
+    }
+    return chaos;
+  }
+
+  /** Starts Hamlet, ready to be asked for its inspector. */
+  start(): void {
+    this.node.start({ NODE_OPTIONS: '--inspect-port=127.0.0.1:0' });
+  }
+
+  async killHamlet(): Promise<void> {
+    await this.node.stop('SIGKILL');
+    // After an upgrade the process that runs the node is the child of the one that was started.
+    await poll(() => lockHolder(this.#run.lock) === undefined || undefined, {
+      everyMs: 20,
+      timeoutMs: 20_000,
+      what: 'the end of all of Hamlet',
+    });
+  }
+
+  async startPods(): Promise<void> {
+    for (const name of pods) {
+      await this.node.kubectl(['create', '-f', '-'], { input: podNamed(name) });
+      await this.node.waitForPod(name);
+    }
+  }
+
+  /** The process that runs the node; the one that was started, or its successor. */
+  get pid(): number {
+    return lockHolder(this.#run.lock) ?? this.node.pid;
+  }
+
+  /** What is on record as running. */
+  get components(): readonly Child[] {
+    return readTable(this.#run.children).filter(({ exit }) => exit === null);
+  }
+
+  component(name: string): Child {
+    const child = this.components.find((one) => one.name === name);
+    if (child === undefined) throw new Error(`${name} does not run`);
+    return child;
+  }
+
+  /** Opens the inspector of the process that runs the node, and gives where it listens. */
+  async inspectorUrl(): Promise<string> {
+    const urls = () =>
+      [...this.node.output.matchAll(/Debugger listening on (ws:\S+)/g)].map(([, url]) => url);
+    const { pid } = this;
+    const known = this.#inspectors.get(pid);
+    if (known !== undefined) return known;
+    const before = urls().length;
+    process.kill(pid, 'SIGUSR1');
+    const url = await poll(() => urls()[before], { everyMs: 20, timeoutMs: 10_000, what: 'the inspector' });
+    this.#inspectors.set(pid, url);
+    return url;
+  }
+  readonly #inspectors = new Map<number, string>();
+
+  /** What must be the same before and after each fault. */
+  async facts(): Promise<Facts> {
+    const fields =
+      '.metadata.uid .status.containerStatuses[0].restartCount .status.containerStatuses[0].containerID';
+    const columns = fields
+      .split(' ')
+      .map((field, index) => `C${index}:${field}`)
+      .join(',');
+    const found = await this.node.kubectl(['get', 'pods', '--no-headers', '-o', `custom-columns=${columns}`]);
+    const certs = await this.node.dbg(['certs', '-o', 'json']);
+    const all = JSON.parse(certs.stdout) as readonly { name: string; usage: string; serial: string }[];
+    const authorities = all.filter(({ usage }) => usage === 'authority');
+    return {
+      pods: found.trim().split('\n').sort(),
+      authorities: authorities.map(({ name, serial }) => `${name} ${serial}`),
+    };
+  }
+
+  /** What must not grow: from a node at rest to the same node much later. */
+  usage(): Usage {
+    const { pid } = this;
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return {
+      descriptors: readdirSync(`/proc/${pid}/fd`).length,
+      residentMb: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1_000,
+      secretMounts: mountsBelow(this.#run.secrets).length,
+      processes: this.components.length,
+    };
+  }
+
+  /** Lines of a pod that are missing or not in order, in words. */
+  async gaps(): Promise<string[]> {
+    const all = await Promise.all(
+      pods.map(async (name) => {
+        const lines = (await this.node.kubectl(['logs', name])).split('\n').filter((line) => line !== '');
+        const index = lines.findIndex((line, at) => line !== `line ${at + 1}`);
+        return index < 0 ? [] : [`${name} has "${lines[index] ?? ''}" for line ${index + 1}`];
+      }),
+    );
+    return all.flat();
+  }
+
+  /** Takes everything away. */
+  async remove(): Promise<void> {
+    await this.node.stop('SIGTERM');
+    const { code, stdout, stderr } = await this.node.reset();
+    for (const { point } of mountsBelow(this.stateFolder)) execFileSync('umount', [point]);
+    if (code !== 0) throw new Error(`reset: exit code ${code}:\n${stdout}${stderr}`);
+    rmSync(this.node.folder, { recursive: true });
+  }
+}
+
+export interface Facts {
+  readonly pods: readonly string[];
+  readonly authorities: readonly string[];
+}
+
+export interface Usage {
+  readonly descriptors: number;
+  readonly residentMb: number;
+  readonly secretMounts: number;
+  readonly processes: number;
+}
+
+function mount(...args: readonly string[]): void {
+  execFileSync('mount', args);
+}
+
+function podNamed(name: string): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        { name: 'main', image: testImage, imagePullPolicy: 'Never', command: ['sh', '-c', counting] },
+      ],
+    },
+  });
+}

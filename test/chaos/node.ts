@@ -143,8 +143,11 @@ export class ChaosNode {
   /** Takes everything away. */
   async remove(): Promise<void> {
     await this.node.stop('SIGTERM');
+    // The first time for what is in the mounts, which it rightly leaves where they are.
+    await this.node.reset();
+    for (const name of ['kubelet', 'containerd']) execFileSync('umount', [path.join(this.stateFolder, name)]);
     const { code, stdout, stderr } = await this.node.reset();
-    for (const { point } of mountsBelow(this.stateFolder)) execFileSync('umount', [point]);
+    execFileSync('umount', [this.stateFolder]);
     if (code !== 0) throw new Error(`reset: exit code ${code}:\n${stdout}${stderr}`);
     rmSync(this.node.folder, { recursive: true });
   }

@@ -49,18 +49,19 @@ export async function takeInventory(
   goVersion?: string,
 ): Promise<Inventory> {
   const { dir, cacheDir } = config.components;
-  const programs = findMachinePrograms(dir);
   if (dir === undefined) {
     return {
-      programs,
+      programs: findMachinePrograms(undefined),
       kubernetes: await findBuiltKubernetes(cacheDir, signal, goVersion),
       pause: await findBuiltPause(cacheDir, signal),
     };
   }
   const own = await import('./own-binaries.js');
+  const kubernetes = await own.findOwnKubernetes(dir, { proxy: config.kubeProxy.enabled, signal });
+  const upstreamKubelet = !(await own.hasPatches(kubernetes.kube, signal));
   return {
-    programs,
-    kubernetes: await own.findOwnKubernetes(dir, { proxy: config.kubeProxy.enabled, signal }),
+    programs: findMachinePrograms(dir, { upstreamKubelet }),
+    kubernetes,
     pause: (await own.findOwnPause(dir, signal)) ?? (await findBuiltPause(cacheDir, signal)),
   };
 }

@@ -51,7 +51,7 @@ const linkedPrograms: readonly RequiredProgram[] = [
  * apparmor_parser to load a container's profile.
  */
 const optionalPrograms = ['conntrack', 'apparmor_parser'];
-/** What a kubelet from the user's own folder may start, because it need not have Hamlet's patches. */
+/** What a kubelet without Hamlet's patches starts. */
 const upstreamKubeletPrograms = ['mount', 'umount', 'du', 'find', 'nice'];
 
 /** Something that was looked for and not found. */
@@ -76,14 +76,24 @@ export type ProgramSearch =
   | { readonly kind: 'found'; readonly programs: MachinePrograms }
   | { readonly kind: 'missing'; readonly missing: readonly Missing[] };
 
+export interface SearchOptions {
+  readonly machineFolders?: readonly string[];
+  readonly machineCniFolders?: readonly string[];
+  /** The kubelet has not got Hamlet's patches. */
+  readonly upstreamKubelet?: boolean;
+}
+
 /**
  * Looks for every program besides Kubernetes' own: first in `dir`, the user's folder of binaries if there is one,
  * and its `cni`, then where the machine has them.
  */
 export function findMachinePrograms(
   dir: string | undefined,
-  machineFolders: readonly string[] = programFolders,
-  machineCniFolders: readonly string[] = cniFolders,
+  {
+    machineFolders = programFolders,
+    machineCniFolders = cniFolders,
+    upstreamKubelet = false,
+  }: SearchOptions = {},
 ): ProgramSearch {
   const folders = dir === undefined ? machineFolders : [dir, ...machineFolders];
   const found = new Map<string, string>();
@@ -106,7 +116,7 @@ export function findMachinePrograms(
   if (missing.length > 0) return { kind: 'missing', missing };
 
   const at = (name: RequiredProgram) => found.get(name) ?? '';
-  const wanted = dir === undefined ? optionalPrograms : [...optionalPrograms, ...upstreamKubeletPrograms];
+  const wanted = upstreamKubelet ? [...optionalPrograms, ...upstreamKubeletPrograms] : optionalPrograms;
   const optional = wanted.flatMap((name) => {
     const file = findProgram(name, folders);
     return file === undefined ? [] : [[name, file] as const];

@@ -20,7 +20,10 @@ void t.test('everything is found where the machine has it', async (t) => {
   const sbin = fill(path.join(root, 'sbin'), programs.slice(0, 5));
   const bin = fill(path.join(root, 'bin'), [...programs.slice(4), 'conntrack', 'find']);
   const cni = fill(path.join(root, 'cni'), plugins);
-  const search = findMachinePrograms(undefined, [sbin, bin], ['/nonexistent', cni]);
+  const search = findMachinePrograms(undefined, {
+    machineFolders: [sbin, bin],
+    machineCniFolders: ['/nonexistent', cni],
+  });
   t.match(search, {
     kind: 'found',
     programs: { etcd: `${sbin}/etcd`, runc: `${sbin}/runc`, ctr: `${sbin}/ctr`, cniBinDir: cni },
@@ -38,20 +41,23 @@ void t.test("a user's folder comes before the machine's", async (t) => {
   const own = fill(path.join(root, 'own'), ['etcd', 'runc']);
   const cni = fill(path.join(root, 'cni'), plugins);
   const ownCni = fill(path.join(own, 'cni'), plugins);
-  const search = findMachinePrograms(own, [bin], [cni]);
+  const folders = { machineFolders: [bin], machineCniFolders: [cni] };
+  const search = findMachinePrograms(own, { ...folders, upstreamKubelet: true });
   t.match(search, {
     kind: 'found',
     programs: {
       etcd: `${own}/etcd`,
       containerd: `${bin}/containerd`,
       cniBinDir: ownCni,
-      // A kubelet of the user's own may start these.
+      // A kubelet without the patches starts these.
       programs: { runc: `${own}/runc`, mount: `${bin}/mount`, du: `${bin}/du` },
     },
   });
+  const patched = findMachinePrograms(own, folders);
+  t.notOk(patched.kind === 'found' && 'mount' in patched.programs.programs, 'one with the patches does not');
   rmSync(path.join(ownCni, 'portmap'));
   t.match(
-    findMachinePrograms(own, [bin], [cni]),
+    findMachinePrograms(own, folders),
     { programs: { cniBinDir: cni } },
     'a folder with only some is none',
   );
@@ -63,7 +69,7 @@ void t.test('what is missing is named with where it was looked for and who has i
   const cni = fill(path.join(root, 'cni'), plugins.slice(1));
   rmSync(path.join(bin, 'etcd'));
   chmodSync(path.join(bin, 'runc'), 0o644);
-  t.same(findMachinePrograms(undefined, [bin], [cni]), {
+  t.same(findMachinePrograms(undefined, { machineFolders: [bin], machineCniFolders: [cni] }), {
     kind: 'missing',
     missing: [
       { name: 'etcd', folders: [bin], debianPackage: 'etcd-server' },

@@ -3,7 +3,7 @@ import path from 'node:path';
 import t from 'tap';
 import { kubeCommand, kubePrograms, type Components } from '../../../src/platform/components.js';
 import { imageArchive } from '../../../src/provision/image-archive.js';
-import { findOwnKubernetes, findOwnPause } from '../../../src/provision/own-binaries.js';
+import { findOwnKubernetes, findOwnPause, hasPatches } from '../../../src/provision/own-binaries.js';
 
 const options = { proxy: true, signal: new AbortController().signal };
 
@@ -86,4 +86,19 @@ void t.test("a pause image of one's own", async (t) => {
   writeFileSync(archive, 'no archive');
   await t.rejects(findOwnPause(dir, options.signal), { message: /pause.tar is no image archive/ });
   rmSync(archive);
+});
+
+void t.test("Hamlet's patches are found in a kubelet, wherever they lie in it", async (t) => {
+  const file = path.join(t.testdir(), 'kube');
+  const mark = 'needs the program mount(8)';
+  const has = () => hasPatches({ kind: 'multicall', path: file }, options.signal);
+  for (const before of [0, 5_000, (1 << 20) - 10, (1 << 20) - mark.length, 1 << 20, (2 << 20) - 1]) {
+    writeFileSync(file, `${'x'.repeat(before)}${mark}${'x'.repeat(10)}`);
+    t.ok(await has(), `after ${before} bytes`);
+  }
+  writeFileSync(file, 'needs the program'.repeat(100_000));
+  t.notOk(await has());
+  writeFileSync(file, '');
+  t.notOk(await has());
+  t.notOk(await hasPatches({ kind: 'separate', paths: {} }, options.signal), 'there is no kubelet');
 });

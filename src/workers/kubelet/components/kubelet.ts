@@ -32,7 +32,7 @@ export function kubelet(context: Context, images: ImageImporter): Component {
     command: () => ({
       cwd: config.paths.run,
       files: [{ path: file, text: JSON.stringify(settings, null, 2), mode: 0o644 }],
-      // Of Hamlet's patches: without programs, even where a components.dir has brought them onto the PATH.
+      // Of Hamlet's patches: without programs, whatever is on the PATH.
       env: { KUBELET_MOUNT_BY: 'syscall' },
       argv: [
         ...kubeCommand(components, 'kubelet'),

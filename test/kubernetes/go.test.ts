@@ -19,9 +19,10 @@ void t.test('the Go tests of the patched packages', { timeout: timeoutMs }, asyn
       t.ok(existsSync(path.join(tree.folder, name)), name);
       const { code, stdout, stderr } = await tree.test(['-count=1', '-v'], name);
       const passed = stdout.match(/^--- PASS: /gm)?.length ?? 0;
-      const skipped = stdout.match(/^\s*--- SKIP: .*\n.*$/gm) ?? [];
+      // A test's words come before its end.
+      const skipped = stdout.matchAll(/^ +\S+:\d+: (.*)\n\s*--- SKIP: (\S+)/gm);
       t.ok(code === 0 && passed > 0, `${name}: ${passed} passed`, { output: `${stdout}${stderr}` });
-      for (const line of skipped) t.comment(line.replace(/\s+/g, ' ').trim());
+      for (const [, reason = '', test = ''] of skipped) t.comment(`${test} is skipped: ${reason}`);
     }
   }
 });

@@ -12,15 +12,7 @@ const workers = ['certs', 'kubelet', 'reconciler', 'logs', 'debug'];
 const entries = ['main.js', 'cli/main.js', ...workers.map((name) => `workers/${name}/main.js`)];
 
 /** They look for files beside their own, and are loaded late or seldom. */
-const external = [
-  'etcd3',
-  'etcd3/*',
-  'piscina',
-  '@peculiar/x509',
-  'reflect-metadata',
-  '@kubernetes/client-node',
-  'yaml',
-];
+const external = ['piscina', '@peculiar/x509', 'reflect-metadata'];
 
 /** A bundled module still finds its neighbours where tsc put it; only an entry's neighbours are bundles too. */
 const neighbours = (entry) => ({
@@ -37,6 +29,12 @@ const neighbours = (entry) => ({
           `new URL(${JSON.stringify(place)}, import.meta.url).href`,
         ),
       };
+    });
+    // Looks for its .proto file beside itself.
+    onLoad({ filter: /\/node_modules\/etcd3\/.*\.js$/ }, async ({ path: file }) => {
+      const place = path.relative(path.join(root, 'node_modules'), file);
+      const here = `require('node:path').dirname(require.resolve(${JSON.stringify(place)}))`;
+      return { contents: (await readFile(file, 'utf8')).replaceAll('${__dirname}', `\${${here}}`) };
     });
   },
 });

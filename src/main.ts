@@ -10,7 +10,7 @@ import { HamletError } from './lib/errors.js';
 import { loadConfig } from './platform/config.js';
 import { runPaths } from './platform/paths.js';
 import { checkHost } from './platform/preflight.js';
-import { resolveComponents } from './provision/components.js';
+import { findComponents } from './provision/components.js';
 
 const workers = {
   certs: new URL('./workers/certs/main.js', import.meta.url),
@@ -38,7 +38,7 @@ try {
     case 'run': {
       const config = await loadConfig(file);
       await checkHost(config);
-      const node = { config, workers, findComponents: resolveComponents, stop: stop.signal };
+      const node = { config, workers, findComponents, stop: stop.signal };
       exitCode = await runWithUpgrades({
         run: (leave, onRunning) => runNode({ ...node, leave, onRunning }),
         file: runPaths(config.paths.run).upgrade,

@@ -14,7 +14,7 @@ const knownWaits: Readonly<Record<string, readonly string[]>> = {
   IPAssigned: ['hamlet'],
   'hamlet.certs': ['components', 'IPAssigned'],
   'hamlet.kubelet': ['components', 'IPAssigned'],
-  'hamlet.reconciler': ['components', 'IPAssigned'],
+  'hamlet.reconciler': ['PKIReady'],
   etcd: ['hamlet.kubelet'],
   containerd: ['hamlet.kubelet'],
   PKIReady: ['hamlet.certs', 'etcd'],

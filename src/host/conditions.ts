@@ -58,6 +58,15 @@ export class ConditionBoard {
     for await (const condition of changes) yield { conditions: [condition], snapshot: false };
   }
 
+  /** Resolves when a condition is true: with true, or with false when the signal was aborted before. */
+  async becomesTrue(name: string, signal: AbortSignal): Promise<boolean> {
+    this.get(name);
+    for await (const { conditions } of this.watch(signal)) {
+      if (conditions.some((condition) => condition.name === name && condition.status === 'true')) return true;
+    }
+    return false;
+  }
+
   #names(): string {
     return [...this.#conditions.keys()].join(', ');
   }

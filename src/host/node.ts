@@ -2,6 +2,7 @@ import path from 'node:path';
 import { allConditionNames, componentNames, type WorkerName } from '../lib/names.js';
 import { messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
+import { deferred } from '../ipc/deferred.js';
 import { client } from '../ipc/client.js';
 import { connect } from '../ipc/connection.js';
 import { serve } from '../ipc/server.js';
@@ -37,8 +38,11 @@ export interface NodeOptions {
   readonly config: Config;
   /** The worker threads' main files. */
   readonly workers: Readonly<Record<WorkerName, URL>>;
-  /** Finds and checks the component binaries. */
-  readonly findComponents: (config: Config, signal: AbortSignal) => Promise<Components>;
+  /** Finds the component binaries, and goes on to check them. */
+  readonly findComponents: (
+    config: Config,
+    signal: AbortSignal,
+  ) => Promise<{ readonly components: Components; readonly verified: Promise<void> }>;
   /** Aborted when everything is to stop. */
   readonly stop: AbortSignal;
   /** Aborted when this run is to end and leave all components to the next one. */
@@ -121,10 +125,20 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     signal,
   });
   let components: Components | undefined;
+  const verified = deferred<undefined>();
   serve(
     connection,
     host,
-    hostHandlers({ children, secrets, board, history, boot, bin: run.bin, components: () => components }),
+    hostHandlers({
+      children,
+      secrets,
+      board,
+      history,
+      boot,
+      bin: run.bin,
+      components: () => components,
+      verified: () => verified.promise,
+    }),
   );
 
   const workers = new Workers({
@@ -153,10 +167,11 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       const { address } = config.debug;
       start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug }));
     }
-    const [found, machine] = await Promise.all([
+    const [foundNow, machine] = await Promise.all([
       options.findComponents(config, signal).finally(boot.begin('components')),
       waitForMachine(config, board, signal),
     ]);
+    const { components: found, verified: checked } = foundNow;
     components = found;
     linkPrograms(found.programs, run.bin);
     const { name } = loadNodeIdentity(config.paths.state);
@@ -170,8 +185,11 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'PKI in etcd'),
     }));
     start('kubelet', () => ({ config, components: found, machine, node }));
-    start('reconciler', () => ({ config, node }));
+    await Promise.race([aborted(), checked]);
+    if (!signal.aborted) verified.resolve(undefined);
     options.onRunning();
+    // Without a credential it can do nothing, and loading it would take the processor from etcd and the certificates.
+    if (await board.becomesTrue('PKIReady', signal)) start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
     if (!leave.aborted) await stopInOrder();

@@ -22,6 +22,8 @@ export interface HostParts {
   readonly bin: string;
   /** The component binaries, once they have been found. */
   readonly components: () => Components | undefined;
+  /** Resolves when the binaries that were built here are known to be what was built; nothing of them runs before. */
+  readonly verified: () => Promise<void>;
 }
 
 /** What the main thread serves on the mesh. */
@@ -33,9 +35,16 @@ export function hostHandlers({
   boot,
   bin,
   components,
+  verified,
 }: HostParts): Handlers<typeof host> {
   return {
-    spawn: (request) => children.spawn(request),
+    async spawn(request, { signal }) {
+      const found = components();
+      // The distribution's own need no check, and come first.
+      if (request.argv[0] !== found?.etcd && request.argv[0] !== found?.containerd) await verified();
+      signal.throwIfAborted();
+      return children.spawn(request);
+    },
     signal({ name, signal }) {
       children.signal(name, signal);
       return {};
@@ -45,7 +54,10 @@ export function hostHandlers({
       secrets.replace(name, files);
       return {};
     },
-    run: ({ argv, env }, { signal }) => runCommand(argv, { PATH: bin, ...env }, signal),
+    async run({ argv, env }, { signal }) {
+      await verified();
+      return runCommand(argv, { PATH: bin, ...env }, signal);
+    },
     children: (_request, { signal }) => children.watch(signal),
     setConditions({ conditions }) {
       const nowMs = Date.now();
@@ -65,9 +77,10 @@ export function hostHandlers({
         .list(name, last)
         .map((restart) => ({ ...restart, tookWith: [...history.tookWith(restart.id)] })),
     }),
-    kubectl() {
+    async kubectl() {
       const found = components();
       if (found === undefined) throw new HamletError('UNAVAILABLE', 'the components are still being checked');
+      await verified();
       return { command: [...kubeCommand(found, 'kubectl')] };
     },
   };

@@ -26,34 +26,73 @@ export interface NotBuilt {
   readonly damaged?: Entry;
 }
 
+/** The components, and the end of the check of those that were built: the latter must not be run before it. */
+export interface FoundComponents {
+  readonly components: Components;
+  /** Rejected with FAILED_PRECONDITION, which names what is altered, and what mends it. */
+  readonly verified: Promise<void>;
+}
+
 /**
- * Finds everything that a node starts, and checks what was built against its recorded SHA-256: no network, no change
- * to anything, about 100 ms for the 94 MB. Each start of a node calls it.
- * Throws FAILED_PRECONDITION that says what is missing or altered and what mends it.
+ * Finds everything that a node starts, and begins to check what was built against its recorded SHA-256: no network, no
+ * change to anything, about 100 ms for the 94 MB. Each start of a node calls it; etcd starts during the check.
+ * Throws FAILED_PRECONDITION that says what is missing and what mends it.
  */
+export async function findComponents(config: Config, signal: AbortSignal): Promise<FoundComponents> {
+  const entries: Entry[] = [];
+  const inventory = await takeInventory(config, signal, {
+    check: async (entry) => {
+      entries.push(entry);
+      return undefined;
+    },
+  });
+  const components = componentsOf(inventory);
+  const verified = checkEntries(entries, signal);
+  // Thrown where it is awaited; until then nobody listens.
+  verified.catch(() => undefined);
+  return { components, verified };
+}
+
+/** Finds the components as findComponents() does, and has checked them when it resolves. */
 export async function resolveComponents(config: Config, signal: AbortSignal): Promise<Components> {
   return componentsOf(await takeInventory(config, signal));
+}
+
+async function checkEntries(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+  const problems: string[] = [];
+  for (const entry of entries) {
+    const damage = await findDamage(entry, signal);
+    if (damage !== undefined) problems.push(damage.why);
+  }
+  if (problems.length > 0) throw unusable(problems);
 }
 
 export function isNotBuilt(part: object): part is NotBuilt {
   return 'kind' in part && part.kind === 'not built';
 }
 
+export interface InventoryOptions {
+  /** The binary has to be built by this compiler. */
+  readonly goVersion?: string | undefined;
+  /** Gives what is wrong with an artefact, if anything is; compares its SHA-256 by default. */
+  readonly check?: typeof findDamage;
+}
+
 /**
- * Looks for everything, and checks what was built. With `goVersion` the binary has to be built by that compiler.
+ * Looks for everything, and checks what was built.
  * Throws FAILED_PRECONDITION for a components.dir that cannot be used, which no set-up could mend.
  */
 export async function takeInventory(
   config: Config,
   signal: AbortSignal,
-  goVersion?: string,
+  { goVersion, check = findDamage }: InventoryOptions = {},
 ): Promise<Inventory> {
   const { dir, cacheDir } = config.components;
   if (dir === undefined) {
     return {
       programs: findMachinePrograms(undefined),
-      kubernetes: await findBuiltKubernetes(cacheDir, signal, goVersion),
-      pause: await findBuiltPause(cacheDir, signal),
+      kubernetes: await findBuiltKubernetes(cacheDir, signal, check, goVersion),
+      pause: await findBuiltPause(cacheDir, signal, check),
     };
   }
   const own = await import('./own-binaries.js');
@@ -62,7 +101,7 @@ export async function takeInventory(
   return {
     programs: findMachinePrograms(dir, { upstreamKubelet }),
     kubernetes,
-    pause: (await own.findOwnPause(dir, signal)) ?? (await findBuiltPause(cacheDir, signal)),
+    pause: (await own.findOwnPause(dir, signal)) ?? (await findBuiltPause(cacheDir, signal, check)),
   };
 }
 
@@ -73,8 +112,7 @@ export function componentsOf({ programs, kubernetes, pause }: Inventory): Compon
       ...(programs.kind === 'missing' ? programs.missing.map(describeMissing) : []),
       ...[kubernetes, pause].filter(isNotBuilt).map((part) => part.why),
     ];
-    const advice = 'run "npm start" in the folder of Hamlet, which installs or builds what is missing';
-    throw new HamletError('FAILED_PRECONDITION', [...problems, advice].join('\n'), { details: { problems } });
+    throw unusable(problems);
   }
   return {
     ...programs.programs,
@@ -84,6 +122,11 @@ export function componentsOf({ programs, kubernetes, pause }: Inventory): Compon
   };
 }
 
+function unusable(problems: readonly string[]): HamletError {
+  const advice = 'run "npm start" in the folder of Hamlet, which installs or builds what is missing';
+  return new HamletError('FAILED_PRECONDITION', [...problems, advice].join('\n'), { details: { problems } });
+}
+
 function describeMissing({ name, folders, debianPackage }: Missing): string {
   return `${name} is not in ${folders.join(', ')} (Debian's package ${debianPackage} has it)`;
 }
@@ -91,6 +134,7 @@ function describeMissing({ name, folders, debianPackage }: Missing): string {
 async function findBuiltKubernetes(
   cacheDir: string,
   signal: AbortSignal,
+  check: typeof findDamage,
   goVersion: string | undefined,
 ): Promise<OwnKubernetes | NotBuilt> {
   const given = await givenKubeInputs(kubernetesFolder, signal);
@@ -104,7 +148,7 @@ async function findBuiltKubernetes(
       why: `Kubernetes is not in the cache ${cacheDir} as this checkout of Hamlet needs it`,
     };
   }
-  const damage = await findDamage(entry, signal);
+  const damage = await check(entry, signal);
   if (damage !== undefined) return damage;
   return { kube: { kind: 'multicall', path: path.join(entry.folder, kubeArtefact.file) }, version };
 }
@@ -112,12 +156,13 @@ async function findBuiltKubernetes(
 async function findBuiltPause(
   cacheDir: string,
   signal: AbortSignal,
+  check: typeof findDamage,
 ): Promise<Components['pauseImage'] | NotBuilt> {
   const [entry] = findEntries(cacheDir, pauseArtefact.kind, givenPauseInputs());
   if (entry === undefined) {
     return { kind: 'not built', why: `the pause image is not in the cache ${cacheDir}` };
   }
-  const damage = await findDamage(entry, signal);
+  const damage = await check(entry, signal);
   return damage ?? { archive: path.join(entry.folder, pauseArtefact.file), ref: pauseRef };
 }
 

@@ -105,7 +105,7 @@ export class DebianProvider implements Provider {
   /** With a compiler on the machine the binary has to be that compiler's; without one, any that was built will do. */
   async #inventory(signal: AbortSignal): Promise<Inventory> {
     const go = this.#config.components.dir === undefined ? await goVersion(signal) : undefined;
-    return takeInventory(this.#config, signal, go);
+    return takeInventory(this.#config, signal, { goVersion: go });
   }
 
   async #needs(inventory: Inventory, signal: AbortSignal): Promise<Needs> {

@@ -61,6 +61,7 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
       boot: new BootTimeline(board, new AbortController().signal),
       bin: '/bin',
       components: () => undefined,
+      verified: async () => {},
     }),
   );
   await node.thread.ready;

@@ -69,7 +69,16 @@ export class Host {
     serve(
       connection,
       host,
-      hostHandlers({ children, secrets, board, history, boot, bin: folder, components: () => undefined }),
+      hostHandlers({
+        children,
+        secrets,
+        board,
+        history,
+        boot,
+        bin: folder,
+        components: () => undefined,
+        verified: async () => {},
+      }),
     );
     t.teardown(async () => {
       await self.#endSupervisors();

@@ -57,3 +57,20 @@ void t.test('a change between the snapshot and the wait for more is not lost', a
   t.match(await watch.next(), { value: { conditions: [etcd] } });
   t.same(await watch.return(), { done: true, value: undefined });
 });
+
+void t.test(
+  'who waits for a condition is told when it becomes true, or that nobody waits any more',
+  async (t) => {
+    const board = new ConditionBoard(['etcd', 'other'], 0);
+    const stop = new AbortController();
+    const waiting = board.becomesTrue('etcd', stop.signal);
+    const givenUp = board.becomesTrue('other', stop.signal);
+    board.set({ name: 'etcd', status: 'false', reason: 'Starting', message: '' }, 1);
+    board.set({ name: 'etcd', status: 'true', reason: '', message: 'healthy' }, 2);
+    t.equal(await waiting, true);
+    t.equal(await board.becomesTrue('etcd', stop.signal), true, 'at once when it is');
+    stop.abort();
+    t.equal(await givenUp, false);
+    await t.rejects(board.becomesTrue('none', stop.signal), { code: 'NOT_FOUND' });
+  },
+);

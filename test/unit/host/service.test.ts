@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { BootTimeline } from '../../../src/host/boot.js';
 import { ConditionBoard } from '../../../src/host/conditions.js';
@@ -12,7 +14,7 @@ import { never, script, startChildren, waitFor } from './children-fixture.js';
 
 const called: CallContext = { source: 'kubelet', signal: never };
 
-function handlers(t: Test, components?: Components) {
+function handlers(t: Test, components?: Components, verified = async () => {}) {
   const { children, folder } = startChildren(t);
   const bin = path.join(folder, 'bin');
   mkdirSync(bin);
@@ -21,7 +23,7 @@ function handlers(t: Test, components?: Components) {
   const secrets = new Secrets(path.join(folder, 'secrets'));
   const history = new History(path.join(folder, 'restarts.jsonl'));
   const boot = new BootTimeline(board, never);
-  const parts = { children, secrets, board, history, boot, bin, components: () => components };
+  const parts = { children, secrets, board, history, boot, bin, components: () => components, verified };
   return { ...hostHandlers(parts), bin, board };
 }
 
@@ -86,7 +88,33 @@ void t.test('children and conditions are reached through it', async (t) => {
 });
 
 void t.test('kubectl is there when the components have been found', async (t) => {
-  t.throws(() => handlers(t).kubectl({}, called), { code: 'UNAVAILABLE' });
+  await t.rejects(async () => handlers(t).kubectl({}, called), { code: 'UNAVAILABLE' });
   const components = { kube: { kind: 'multicall', path: '/opt/kube' } } as unknown as Components;
   t.same(await handlers(t, components).kubectl({}, called), { command: ['/opt/kube', 'kubectl'] });
+});
+
+void t.test('what was built here does not run before it is checked', async (t) => {
+  const components = { etcd: '/bin/true', kube: { kind: 'multicall', path: '/opt/kube' } };
+  let pass: (() => void) | undefined;
+  const checked = new Promise<void>((resolve) => (pass = resolve));
+  const { run, kubectl, spawn } = handlers(t, components as unknown as Components, () => checked);
+  const request = { env: {}, cwd: '/', secrets: [], digest: '', name: 'etcd' };
+  t.match(await spawn({ ...request, argv: ['/bin/true'] }, called), { name: 'etcd' }, 'etcd needs no check');
+
+  const order: string[] = [];
+  const note = (what: string) => () => order.push(what);
+  const waiting = [
+    Promise.resolve(run({ argv: ['sh', '-c', 'true'], env: {} }, called)).then(note('run')),
+    Promise.resolve(kubectl({}, called)).then(note('kubectl')),
+    Promise.resolve(
+      spawn({ ...request, name: 'kube.apiserver', argv: ['/bin/sh', '-c', 'true'] }, called),
+    ).then(note('spawn')),
+  ];
+  // Long enough for each of them, if it did not wait: a whole command has been started and has ended meanwhile.
+  await promisify(execFile)('sh', ['-c', 'true']);
+  note('checked')();
+  pass?.();
+  await Promise.all(waiting);
+  t.equal(order[0], 'checked');
+  t.equal(order.length, 4);
 });

@@ -7,6 +7,7 @@ import { parseConfig } from '../../../src/platform/config.js';
 import { putEntry, temporaryFolder } from '../../../src/provision/cache.js';
 import {
   componentsOf,
+  findComponents,
   isNotBuilt,
   kubernetesFolder,
   resolveComponents,
@@ -89,11 +90,36 @@ void t.test('one altered byte keeps the binary from being used', async (t) => {
   t.same(await problemsOf(cacheDir), []);
 });
 
+void t.test('a start finds the binary at once, and what is altered by the end of the check', async (t) => {
+  const cacheDir = t.testdir();
+  const { kube } = await filledCache(cacheDir);
+  const find = async () => {
+    try {
+      return await findComponents(configWith(cacheDir), signal);
+    } catch (error) {
+      // This machine may lack programs, which is found first.
+      if (isHamletError(error, 'FAILED_PRECONDITION')) return undefined;
+      throw error;
+    }
+  };
+  const good = await find();
+  if (good === undefined) {
+    t.pass('etcd, containerd or runc are not installed here: the rest needs them', { skip: true });
+    return;
+  }
+  await good.verified;
+  writeFileSync(kube, 'The kube');
+  await t.rejects((await find())?.verified ?? Promise.resolve(), {
+    code: 'FAILED_PRECONDITION',
+    message: /kube is not what was built[^]*npm start/,
+  });
+});
+
 void t.test('a set-up asks for the binary of the compiler that is installed, a start does not', async (t) => {
   const cacheDir = t.testdir();
   await filledCache(cacheDir, 'go1.19.8');
   const built = async (go?: string) =>
-    !isNotBuilt((await takeInventory(configWith(cacheDir), signal, go)).kubernetes);
+    !isNotBuilt((await takeInventory(configWith(cacheDir), signal, { goVersion: go })).kubernetes);
   t.ok(await built('go1.19.8'));
   t.notOk(await built('go1.19.9'));
   t.ok(await built());

@@ -13,12 +13,21 @@ export interface Contender {
   close(): Promise<void>;
 }
 
+/** A node's default. */
+const diskBytes = 256 * 1024 * 1024;
+
 /** Keeps the last 5,000 lines, as the others do. */
 const readline = `
   const lines = [];
   const input = require('node:fs').createReadStream('', { fd: 0, highWaterMark: 65_536 });
   let count = 0;
   require('node:readline').createInterface({ input }).on('line', (line) => (lines[count++ % 5_000] = line));`;
+
+const split2 = `
+  const lines = [];
+  const input = require('node:fs').createReadStream('', { fd: 0, highWaterMark: 65_536 });
+  let count = 0;
+  input.pipe(require('split2')()).on('data', (line) => (lines[count++ % 5_000] = line));`;
 
 /** Everyone who can be measured here; a program that is not installed is left out, by name. */
 export async function openContenders(folder: string): Promise<{ all: Contender[]; missing: string[] }> {
@@ -36,8 +45,9 @@ export async function openContenders(folder: string): Promise<{ all: Contender[]
     ['multilog', ['multilog', 'n2', 's16777215', logs('multilog')]],
     ['svlogd', ['svlogd', logs('svlogd')]],
     ['readline', [process.execPath, '-e', readline]],
+    ['split2', [process.execPath, '-e', split2]],
   ];
-  const all = [await openHamlet()];
+  const all = [await openHamlet('hamlet'), await openHamlet('hamlet on disk', diskBytes)];
   const missing: string[] = [];
   for (const [name, argv] of programs) {
     const found = argv[0]?.startsWith('/') === true || isInstalled(argv[0] ?? '');
@@ -47,10 +57,13 @@ export async function openContenders(folder: string): Promise<{ all: Contender[]
   return { all, missing };
 }
 
-async function openHamlet(): Promise<Contender> {
-  const node = await LogNode.start({ components: ['etcd'] });
+async function openHamlet(name: string, onDisk?: number): Promise<Contender> {
+  const node = await LogNode.start({
+    components: ['etcd'],
+    ...(onDisk !== undefined && { diskBytes: onDisk }),
+  });
   return {
-    name: 'hamlet',
+    name,
     pipe: path.join(node.folder, 'pipes', 'etcd.stderr'),
     // This process has the logs worker in it and, while a writer is measured, nothing else to do.
     cpuSeconds: () => {

@@ -1,7 +1,8 @@
 /**
  * `npm run bench:logs [-- --json FILE] [--rounds N]`: how many lines of 120 bytes a second are taken out of a pipe, line
- * by line and in blocks, beside a C program that does nothing else and the loggers of Debian; the contenders take turns
- * in each round. And how much memory 5,000 lines take.
+ * by line and in blocks, beside a C program that does nothing else and the loggers of Debian; how much memory 5,000
+ * lines take; what a flood costs a call beside it; how soon a line reaches a follower; how long `dbg logs` takes. The
+ * contenders take turns in each round.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +10,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { LogNode } from '../../test/mesh/fixtures/log-node.js';
+import { callsBesideFlood } from './calls.js';
+import { lastLines, writeToFollower } from './clients.js';
 import { type Contender, openContenders } from './contenders.js';
+import { median } from './statistics.js';
 
 interface Result {
   readonly name: string;
@@ -28,9 +32,6 @@ const kinds = [
   { name: 'line by line', lines: 1_000_000, perWrite: 1 },
   { name: 'blocks of 64 KiB', lines: 3_000_000, perWrite: 546 },
 ] as const;
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 async function writeTo(writer: string, pipe: string, lines: number, perWrite: number): Promise<number> {
   const child = spawn(writer, [pipe, String(lines), String(perWrite)], {
@@ -74,15 +75,20 @@ async function memory(): Promise<number> {
 
 function targetsOf(name: string, results: readonly Result[]): Target[] {
   const rate = (of: string): number => results.find((result) => result.name === of)?.linesPerSecond ?? NaN;
-  const against = (other: string, atLeast: number): Target => ({
-    measure: `${name}, against ${other}`,
-    value: rate('hamlet') / rate(other),
+  const against = (other: string, atLeast: number, of = 'hamlet'): Target => ({
+    measure: `${name}, ${of} against ${other}`,
+    value: rate(of) / rate(other),
     atLeast,
   });
   const wanted =
     name === 'line by line'
       ? [against('C reader', 0.9), against('s6-log', 1), against('multilog', 1), against('svlogd', 1)]
-      : [against('C reader', 0.5), against('readline', 4), against('s6-log', 4)];
+      : [
+          against('C reader', 0.5),
+          against('readline', 4),
+          against('s6-log', 4),
+          against('s6-log', 2.5, 'hamlet on disk'),
+        ];
   return wanted.filter(({ value }) => !Number.isNaN(value));
 }
 
@@ -97,22 +103,48 @@ const writer = path.join(folder, 'writer');
 execFileSync('cc', ['-O2', '-o', writer, new URL('../../../bench/logs/writer.c', import.meta.url).pathname]);
 const { all, missing } = await openContenders(folder);
 const measures: Record<string, Result[]> = {};
+const times: Record<string, number> = {};
 const targets: Target[] = [];
+const rounds = Number(values.rounds);
 try {
   if (missing.length > 0) console.log(`not installed, so not measured: ${missing.join(', ')}`);
   for (const kind of kinds) {
-    const results = await ingest(all, writer, kind, Number(values.rounds));
+    const results = await ingest(all, writer, kind, rounds);
     measures[kind.name] = results;
     targets.push(...targetsOf(kind.name, results));
     console.log(`\n${kind.name}`);
     for (const { name, linesPerSecond, cpuSecondsPerMillion } of results) {
       const cpu = `${cpuSecondsPerMillion.toFixed(2)} s CPU a million`;
       console.log(
-        `  ${name.padEnd(10)} ${(linesPerSecond / 1e6).toFixed(2).padStart(6)} million lines/s, ${cpu}`,
+        `  ${name.padEnd(14)} ${(linesPerSecond / 1e6).toFixed(2).padStart(6)} million lines/s, ${cpu}`,
       );
     }
   }
   targets.push({ measure: 'memory of 5,000 lines of 200 bytes', value: await memory(), atMost: 1.15 });
+  const calls = await callsBesideFlood(rounds);
+  targets.push({
+    measure: 'p99 of a small call beside a flood, against none',
+    value: calls.floodedMs / calls.quietMs,
+    atMost: 1.3,
+  });
+  const follower = await writeToFollower(rounds);
+  targets.push(
+    { measure: 'write to follower, p99 in ms', value: follower.hamletMs, atMost: 10 },
+    {
+      measure: 'write to follower, p99 against a bare stream',
+      value: follower.hamletMs / follower.bareMs,
+      atMost: 2,
+    },
+  );
+  const tail = await lastLines(rounds);
+  targets.push({
+    measure: 'last 5,000 lines, dbg against a minimal program',
+    value: tail.dbgMs / tail.minimalMs,
+    atMost: 1.3,
+  });
+  Object.assign(times, { ...calls, ...follower, ...tail });
+  console.log('\ntimes, ms');
+  for (const [name, ms] of Object.entries(times)) console.log(`  ${name.padEnd(14)} ${ms.toFixed(2)}`);
 } finally {
   await Promise.all(all.map((contender) => contender.close()));
   rmSync(folder, { recursive: true });
@@ -128,6 +160,6 @@ if (values.json !== undefined) {
   const met = targets.map((target) => ({ ...target, met: isMet(target) }));
   writeFileSync(
     values.json,
-    `${JSON.stringify({ node: process.version, measures, targets: met }, null, 2)}\n`,
+    `${JSON.stringify({ node: process.version, measures, times, targets: met }, null, 2)}\n`,
   );
 }

@@ -1,5 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { Job, Measured } from './contender.js';
 
 /** A rig that has not answered after this time hangs. */
@@ -66,6 +69,11 @@ export class RigProcess {
   }
 }
 
+/** The temporary files of all of them: one that has to be killed leaves its own behind. */
+const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-bench-ipc-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
 function launch(name: string): ChildProcess {
-  return fork(new URL('./rig.js', import.meta.url), [name], { serialization: 'advanced' });
+  const env = { ...process.env, TMPDIR: folder };
+  return fork(new URL('./rig.js', import.meta.url), [name], { serialization: 'advanced', env });
 }

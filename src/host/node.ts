@@ -25,6 +25,7 @@ import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
 import type { Outcome } from './handover.js';
 import { History } from './history.js';
+import { notifyInit } from './init-notify.js';
 import { recordKill } from './kill-record.js';
 import { Pipes } from './pipes.js';
 import { Router } from './router.js';
@@ -99,6 +100,13 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
   const boot = new BootTimeline(board, signal);
+  notifyInit({
+    board,
+    stop,
+    over: signal,
+    env: process.env,
+    onError: (error) => log.warn({ err: error }, `init is not told how the node is: ${messageOf(error)}`),
+  });
   const report = new ConsoleReport({ board, signal: stop, write: (text) => process.stdout.write(text) });
   const history = new History(historyFile(config.paths.state), log);
   const secrets = new Secrets(run.secrets);

@@ -1,0 +1,82 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { conditionNames, componentNames } from '../lib/names.js';
+import { sleep } from '../lib/time.js';
+import type { ConditionBoard } from './conditions.js';
+
+const exec = promisify(execFile);
+
+/** sd_notify(3) wants a datagram socket, which Node.js has none of: systemd's own program sends for us. */
+const program = 'systemd-notify';
+const programTimeoutMs = 5_000;
+
+/** How often the status line is looked at while the node starts, in milliseconds: each change is a process. */
+const statusPeriodMs = 2_000;
+/** And once it has become ready. */
+const calmPeriodMs = 10_000;
+
+const shown: readonly string[] = [...conditionNames, ...componentNames];
+
+export interface InitNotifyOptions {
+  readonly board: ConditionBoard;
+  /** Aborted when the node is to stop. */
+  readonly stop: AbortSignal;
+  /** Aborted when nothing is to be said any more. */
+  readonly over: AbortSignal;
+  readonly onError: (error: unknown) => void;
+  /** As systemd sets it: NOTIFY_SOCKET, and WATCHDOG_USEC where a watchdog is wanted. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Tells systemd how the node is: READY when it has become ready, and not before, a status line that says what is waited
+ * for, and at half the watchdog's time that the main thread's event loop turns. Does nothing under another init.
+ */
+export function notifyInit(options: InitNotifyOptions): void {
+  if ((options.env.NOTIFY_SOCKET ?? '') === '') return;
+  const watchdogMs = Number(options.env.WATCHDOG_USEC ?? 0) / 2_000;
+  const ends =
+    watchdogMs > 0 ? [tellStates(options), feedWatchdog(options, watchdogMs)] : [tellStates(options)];
+  for (const end of ends) {
+    end.catch((error: unknown) => {
+      if (!options.over.aborted) options.onError(error);
+    });
+  }
+}
+
+async function tellStates({ board, stop, over, env }: InitNotifyOptions): Promise<void> {
+  let ready = false;
+  let last = '';
+  stop.addEventListener(
+    'abort',
+    () => void send(env, ['STOPPING=1', 'STATUS=stopping']).catch(() => undefined),
+  );
+  while (!stop.aborted) {
+    const isReady = board.get('NodeReady').status === 'true';
+    const status = describe(board);
+    if (isReady && !ready) await send(env, ['READY=1', `STATUS=${status}`]);
+    else if (status !== last) await send(env, [`STATUS=${status}`]);
+    ready ||= isReady;
+    last = status;
+    await sleep(ready ? calmPeriodMs : statusPeriodMs, over);
+  }
+}
+
+async function feedWatchdog({ over, env }: InitNotifyOptions, periodMs: number): Promise<void> {
+  for (;;) {
+    await send(env, ['WATCHDOG=1']);
+    await sleep(periodMs, over);
+  }
+}
+
+function describe(board: ConditionBoard): string {
+  const open = board.all.filter(
+    ({ name, status, reason }) => status !== 'true' && reason !== 'NotReported' && shown.includes(name),
+  );
+  if (open.length > 0) return `waits for ${open.map(({ name }) => name).join(', ')}`;
+  return board.get('NodeReady').status === 'true' ? 'the node is ready' : 'starting';
+}
+
+async function send(env: NodeJS.ProcessEnv, words: readonly string[]): Promise<void> {
+  await exec(program, [...words], { env, timeout: programTimeoutMs });
+}

@@ -133,6 +133,46 @@ void t.test('any bytes in any chunks, any bounds, any restarts: the lines of the
   t.end();
 });
 
+void t.test(
+  'readers at any place, between any writes: what they are given is what the model has at that number',
+  (t) => {
+    const reads = fc.array(
+      fc.record({ reader: fc.nat(3), maxBytes: fc.integer({ min: 1, max: 400 }), lines: fc.nat(60) }),
+      { maxLength: 6 },
+    );
+    const step = fc.tuple(chunk, reads);
+    fc.assert(
+      fc.property(limits, fc.array(step, { maxLength: 30, size: 'max' }), (of, given) => {
+        const first = 2 ** 32;
+        const { ring, splitter } = open(makeMemory(of, first));
+        const model = new Model(of.maxLineBytes);
+        const positions = [first, first, first, first];
+        for (const [bytes, readsThen] of given) {
+          receive(splitter, bytes, 1);
+          model.write(bytes, 1);
+          for (const { reader, maxBytes, lines } of readsThen) {
+            const from = positions[reader] ?? first;
+            const block = ring.copy(from, from + lines, maxBytes);
+            const expected = Math.min(Math.max(from, ring.first), ring.written);
+            if (block.sequence !== expected) throw new Error(`${block.sequence} instead of ${expected}`);
+            if (block.count === 0 && lines > 0 && from >= ring.first && from < ring.written)
+              throw new Error('nothing');
+            const cut = block.from(block.sequence + (block.count >> 1));
+            for (const line of [...block, ...(block.count > 0 ? cut : [])]) {
+              const of = model.lines[line.sequence - first];
+              if (line.data.toString('latin1') !== of?.text || line.trueBytes !== of.trueBytes)
+                throw new Error('altered');
+            }
+            positions[reader] = block.end;
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+    t.end();
+  },
+);
+
 /** Does all steps with a life of so many stores; the successor finishes. Gives the stores that all of it took. */
 function runWithDeath(of: RingLimits, given: readonly Step[], lives: number): number {
   const memory = makeMemory(of, 7);

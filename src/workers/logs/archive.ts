@@ -21,8 +21,8 @@ const segmentsPerBudget = 64;
 const minSegmentBytes = 64 * 1024;
 const maxSegmentBytes = 4 * 1024 * 1024;
 
-/** As many threads as the pool has. */
-const maxPacking = 2;
+/** Segments that are packed at once: one core at most, and one thread's memory. */
+const maxPacking = 1;
 
 /** How often a trouble that goes on is told. */
 const tellMs = 60_000;
@@ -166,9 +166,10 @@ export class Archive {
     this.#pack();
   }
 
-  /** Has the pool pack what can be packed, two segments at a time, the logs in turn. */
+  /** Has the pool pack what can be packed, first of the log that has most of it. */
   #pack(): void {
-    for (const log of this.#logs.values()) {
+    const mostFirst = [...this.#logs.values()].sort((a, b) => b.raw.length - a.raw.length);
+    for (const log of mostFirst) {
       if (this.#packing.size >= maxPacking || this.#stop.signal.aborted) return;
       const raw = log.raw.find(({ file }) => !this.#packing.has(file));
       if (raw === undefined) continue;

@@ -23,13 +23,17 @@ export class RunCounts {
   }
 
   /**
-   * Notes that a run has begun, unless it is known. Throws what writing a file throws. Nothing is synced, as that would
-   * take its time from each start: a cut of the power may cost the last counts, and the next run has their number again.
+   * Notes that a run has begun, unless it is known. Nothing is synced, as that would take its time from each start: a cut
+   * of the power may cost the last counts, and the next run has their number again.
    */
   note(name: string, run: number): void {
     if (run <= this.last(name)) return;
     this.#counts.set(name, run);
-    replaceFile(this.#file, JSON.stringify(Object.fromEntries(this.#counts)), 0o600);
+    try {
+      replaceFile(this.#file, JSON.stringify(Object.fromEntries(this.#counts)), 0o600);
+    } catch {
+      // A full disk is no reason not to start anything; the next run writes all counts again.
+    }
   }
 }
 

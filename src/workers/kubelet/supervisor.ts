@@ -1,21 +1,16 @@
 import type { Client } from '../../ipc/contract.js';
 import { deferred } from '../../ipc/deferred.js';
 import type { certs } from '../../ipc/services/certs.js';
-import type { Child, ConditionUpdate, ExitStatus, host } from '../../ipc/services/host.js';
+import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
 import { deadline, sleep } from '../../lib/time.js';
 import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
-import {
-  describeCause,
-  describeState,
-  type Action,
-  type Cause,
-  type State,
-} from '../../supervision/state.js';
+import { describeCause, describeState, type Action, type State } from '../../supervision/state.js';
 import { Tree } from '../../supervision/tree.js';
+import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
 import type { RestartReport } from './restart-report.js';
 import path from 'node:path';
@@ -283,13 +278,7 @@ export class Supervisor {
       this.#reported.set(name, state);
       this.#options.restarts.observe(name, old, state, nowMs);
       if (old?.kind !== state.kind) this.#tell(name, state, nowMs);
-      conditions.push({
-        name,
-        status: state.kind === 'healthy' ? 'true' : 'false',
-        reason: state.kind === 'healthy' ? '' : reasonOf(state),
-        message: describeState(state, nowMs),
-        waitsFor: this.#waitsFor(name, state),
-      });
+      conditions.push(conditionOf(this.#component(name), state, nowMs));
     }
     if (conditions.length === 0) return;
     const { signal } = this.#retired;
@@ -297,13 +286,6 @@ export class Supervisor {
       if (signal.aborted) return;
       this.#options.log.error({ err: error }, 'the conditions of the components could not be reported');
     });
-  }
-
-  /** By name: other components, and the PKI for the credentials that a start is prepared with. */
-  #waitsFor(name: string, state: State): string[] {
-    if (state.kind === 'waiting') return [...state.for];
-    const isPrepared = state.kind === 'starting' && state.executedMs === null;
-    return isPrepared && this.#component(name).credentials !== 'none' ? ['PKIReady'] : [];
   }
 
   #tell(name: string, state: State, nowMs: number): void {
@@ -319,23 +301,4 @@ export class Supervisor {
     if (component === undefined) throw new HamletError('NOT_FOUND', `there is no component ${name}`);
     return component;
   }
-}
-
-function causeOf({ code, signal, outOfMemory }: ExitStatus): Cause {
-  if (outOfMemory) return { kind: 'out-of-memory' };
-  if (signal !== null) return { kind: 'killed', signal };
-  return code === null ? { kind: 'lost' } : { kind: 'exited', code };
-}
-
-function startFailure(error: unknown): Cause {
-  const message = messageOf(error);
-  const failed = isHamletError(error) && 'exec' in error.details;
-  return failed ? { kind: 'exec-failed', message } : { kind: 'error', message };
-}
-
-/** One word for programs: the state, or what brought it about. */
-function reasonOf(state: State): string {
-  if (state.kind === 'starting' && state.executedMs === null) return 'Preparing';
-  const words = state.kind === 'backoff' ? state.cause.kind : state.kind;
-  return words.replace(/(^|-)([a-z])/g, (_, _dash, letter: string) => letter.toUpperCase());
 }

@@ -1,0 +1,161 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { readTable } from '../../src/host/children-table.js';
+import { healthyResetMs } from '../../src/supervision/backoff.js';
+import { poll, sleep } from '../../src/lib/time.js';
+import { parseConfig } from '../../src/platform/config.js';
+import { features } from '../../src/platform/kubernetes-versions.js';
+import { inspectMachine, requireAddress } from '../../src/platform/machine.js';
+import { runPaths } from '../../src/platform/paths.js';
+import { sendSignal } from '../../src/platform/process.js';
+import { resolveComponents } from '../../src/provision/components.js';
+import { etcd } from '../../src/workers/kubelet/components/etcd.js';
+import type { Component } from '../../src/workers/kubelet/component.js';
+import { TestNode } from '../../test/node/support/hamlet.js';
+
+/**
+ * From a component's SIGKILL to its exec, and to healthy again: etcd under Hamlet, after a healthy spell on a whole
+ * node, beside the same etcd under Debian's `runsv`: `npm run bench:restarts`.
+ */
+const { values } = parseArgs({
+  options: { json: { type: 'string' }, runs: { type: 'string', default: '5' } },
+});
+const runs = Number(values.runs);
+const never = new AbortController().signal;
+const timeoutMs = 60_000;
+/** runsv waits a second before it starts again what has not run for one. */
+const runsvSpellMs = 2_000;
+
+interface Figures {
+  readonly execMs: number;
+  readonly healthyMs: number;
+}
+
+/** A supervised etcd: which process it is now, and how it is asked. */
+interface Supervised {
+  readonly name: string;
+  readonly pid: () => number;
+  readonly component: Component;
+}
+
+const figures = new Map<string, Figures[]>();
+const node = await TestNode.create();
+const runsv = await startRunsv();
+try {
+  const hamlet = await supervisedByHamlet();
+  for (let run = 0; run < runs; run++) {
+    const spell = sleep(healthyResetMs + 1_000, never);
+    await sleep(runsvSpellMs, never);
+    await measure(runsv);
+    await spell;
+    await measure(hamlet);
+  }
+} finally {
+  runsv.end();
+  await node.remove();
+}
+report();
+
+async function measure({ name, pid, component }: Supervised): Promise<void> {
+  const old = pid();
+  const killedMs = performance.now();
+  sendSignal(old, 'SIGKILL');
+  await poll(() => (pid() !== old && pid() > 0) || undefined, { everyMs: 1, timeoutMs, what: 'the exec' });
+  const execMs = performance.now() - killedMs;
+  await healthy(component);
+  const figure = { execMs, healthyMs: performance.now() - killedMs };
+  figures.set(name, [...(figures.get(name) ?? []), figure]);
+  process.stdout.write(
+    `${name.padEnd(8)} exec ${execMs.toFixed(1)} ms, healthy ${figure.healthyMs.toFixed(1)} ms\n`,
+  );
+}
+
+function healthy(component: Component): Promise<true> {
+  return poll(
+    async (signal) => {
+      await component.probe(signal);
+      return true as const;
+    },
+    { everyMs: 2, timeoutMs, what: 'a healthy etcd' },
+  );
+}
+
+async function policy(state: string, run: string): Promise<Component> {
+  const config = parseConfig({ paths: { state, run } }, 'bench');
+  const components = await resolveComponents(config, AbortSignal.timeout(timeoutMs));
+  const machine = inspectMachine(undefined);
+  return etcd({
+    config,
+    components,
+    machine,
+    node: { name: 'bench', address: requireAddress(machine) },
+    features: features(components.kubernetesVersion),
+  });
+}
+
+async function supervisedByHamlet(): Promise<Supervised> {
+  const [state, run] = [path.join(node.folder, 'state'), path.join(node.folder, 'run')];
+  node.start();
+  await node.ready();
+  const file = runPaths(run).children;
+  const pid = () => readTable(file).find(({ name, exit }) => name === 'etcd' && exit === null)?.pid ?? 0;
+  return { name: 'hamlet', pid, component: await policy(state, run) };
+}
+
+async function startRunsv(): Promise<Supervised & { end(): void }> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-runsv-'));
+  const component = await policy(path.join(folder, 'state'), path.join(folder, 'run'));
+  await component.prepare(never);
+  const { argv, cwd } = component.command();
+  const service = path.join(folder, 'etcd');
+  mkdirSync(service);
+  // etcd 3.4 does not take its own old sockets away.
+  const lines = ['#!/bin/sh', `cd ${cwd}`, 'rm -f client:0 peer:0', `exec ${argv.join(' ')} 2>/dev/null`];
+  writeFileSync(path.join(service, 'run'), `${lines.join('\n')}\n`, { mode: 0o755 });
+  const supervisor = spawn('runsv', [service], { stdio: 'ignore' });
+  await healthy(component);
+  const pid = () => Number(readFileSync(path.join(service, 'supervise', 'pid'), 'utf8'));
+  return {
+    name: 'runsv',
+    pid,
+    component,
+    end: () => {
+      const last = pid();
+      supervisor.kill('SIGKILL');
+      sendSignal(last, 'SIGKILL');
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    },
+  };
+}
+
+function median(name: string, figure: (figures: Figures) => number): number {
+  const sorted = (figures.get(name) ?? []).map(figure).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+function report(): void {
+  const exec = (name: string) => median(name, ({ execMs }) => execMs);
+  const start = (name: string) => median(name, ({ execMs, healthyMs }) => healthyMs - execMs);
+  const rows = [
+    { name: 'SIGKILL to exec against runsv', value: exec('hamlet') / exec('runsv'), target: 1 },
+    { name: 'SIGKILL to exec, ms', value: exec('hamlet'), target: 50 },
+    {
+      name: "SIGKILL to healthy against the component's own start",
+      value: median('hamlet', ({ healthyMs }) => healthyMs) / start('hamlet'),
+      target: 1.1,
+    },
+  ];
+  const targets = rows.map((row) => ({ ...row, met: row.value <= row.target }));
+  process.stdout.write(`\nMedians of ${runs} runs:\n`);
+  for (const { name, value, target, met } of targets) {
+    process.stdout.write(
+      `  ${name.padEnd(58)} ${value.toFixed(2).padStart(7)}  at most ${target}: ${met ? 'met' : 'not met'}\n`,
+    );
+  }
+  if (values.json === undefined) return;
+  const all = Object.fromEntries(figures);
+  writeFileSync(values.json, `${JSON.stringify({ figures: all, targets }, null, 2)}\n`);
+}

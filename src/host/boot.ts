@@ -3,7 +3,7 @@ import type { Condition } from '../ipc/services/host.js';
 import { workerNames } from '../lib/names.js';
 import type { ConditionBoard } from './conditions.js';
 
-/** The last step: with it the start is over, and nothing is recorded any more. */
+/** What the start is for. Other steps may end after it: the API server serves before it says that it is ready. */
 const lastStep = 'NodeReady';
 
 /** What waits for what, where nobody says so: these steps wait inside of a worker. */
@@ -30,7 +30,7 @@ type Step = { -readonly [Key in keyof BootStep]: BootStep[Key] };
 
 /**
  * The steps of Hamlet's start with their times, in milliseconds since its exec: when each began to wait, was begun,
- * executed and done, and what it waited for. It reads the board of conditions, until the node is ready.
+ * executed and done, and what it waited for. It reads the board of conditions, until every step is done.
  */
 export class BootTimeline {
   readonly #steps = new Map<string, Step>();
@@ -67,7 +67,9 @@ export class BootTimeline {
     step.waitsFor = [...new Set([...step.waitsFor, ...waitsFor])];
     if (status === 'true') {
       step.doneMs = nowMs;
-      if (name === lastStep) this.#over.abort();
+      const isOver =
+        this.#steps.has(lastStep) && [...this.#steps.values()].every((one) => one.doneMs !== null);
+      if (isOver) this.#over.abort();
       return;
     }
     if (reason === 'Waiting') return;
@@ -99,7 +101,11 @@ export function criticalPath(steps: readonly BootStep[]): readonly string[] {
   let current = byName.get(lastStep) ?? steps.at(-1);
   while (current !== undefined && !path.includes(current.name)) {
     path.unshift(current.name);
-    const before = current.waitsFor.flatMap((name) => byName.get(name) ?? []);
+    const endMs = current.doneMs ?? Infinity;
+    // What was done after it cannot have held it up.
+    const before = current.waitsFor
+      .flatMap((name) => byName.get(name) ?? [])
+      .filter(({ doneMs }) => (doneMs ?? Infinity) <= endMs);
     const open = before.find(({ doneMs }) => doneMs === null);
     current = open ?? before.sort((a, b) => (b.doneMs ?? 0) - (a.doneMs ?? 0))[0];
   }

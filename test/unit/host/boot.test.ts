@@ -58,6 +58,8 @@ void t.test('a start is recorded step by step, with what each step waited for', 
   t.ok(times.every((ms) => ms !== null && ms > 0));
   t.same(criticalPath(boot.steps), ['kube.kubelet', 'NodeReady']);
 
+  await set('kube.scheduler', 'Starting');
+  await set('kube.scheduler', '');
   await set('etcd', 'Killed');
   await set('etcd', '');
   t.equal(step('etcd').doneMs, times[1], 'what happens when the node is ready is no part of its start');
@@ -78,7 +80,8 @@ void t.test('the path goes over what was done last', (t) => {
     step('containerd', 70, 'hamlet'),
     step('kube.apiserver', 300, 'etcd', 'PKIReady'),
     step('PKIReady', 90, 'etcd'),
-    step('NodeReady', 400, 'kube.apiserver', 'containerd'),
+    step('NodeReady', 400, 'kube.apiserver', 'containerd', 'kube.proxy'),
+    step('kube.proxy', 500, 'kube.apiserver'),
   ];
   t.same(criticalPath(steps), ['hamlet', 'etcd', 'PKIReady', 'kube.apiserver', 'NodeReady']);
   t.same(criticalPath([step('a', null, 'b'), step('b', 3, 'a')]), ['a', 'b'], 'a circle is no trap');

@@ -84,7 +84,7 @@ void t.test('the path goes over what was done last', (t) => {
     step('kube.proxy', 500, 'kube.apiserver'),
   ];
   t.same(criticalPath(steps), ['hamlet', 'etcd', 'PKIReady', 'kube.apiserver', 'NodeReady']);
-  t.same(criticalPath([step('a', null, 'b'), step('b', 3, 'a')]), ['a', 'b'], 'a circle is no trap');
+  t.same(criticalPath([step('a', null, 'b'), step('b', null, 'a')]), ['a', 'b'], 'a circle is no trap');
   t.same(criticalPath([]), []);
   t.end();
 });

@@ -45,6 +45,8 @@ await Promise.all(
       entryPoints: [path.join(from, entry)],
       outfile: path.join(to, entry),
       bundle: true,
+      minifyWhitespace: true,
+      minifySyntax: true,
       platform: 'node',
       format: 'esm',
       target: 'node20',

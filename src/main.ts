@@ -3,6 +3,7 @@ import { parseArguments, usage } from './host/arguments.js';
 import { exitCodes, fail } from './host/exit.js';
 import { runDbg } from './host/dbg.js';
 import { runWithUpgrades } from './host/handover.js';
+import { keepThreadsSmall } from './host/memory.js';
 import { runNode } from './host/node.js';
 import { reset } from './host/reset/reset.js';
 import { upgrade } from './host/upgrade.js';
@@ -36,6 +37,7 @@ try {
       process.stdout.write(usage);
       break;
     case 'run': {
+      keepThreadsSmall();
       const config = await loadConfig(file);
       await checkHost(config);
       const node = { config, workers, findComponents, stop: stop.signal };

@@ -13,11 +13,11 @@ const suites = {
   mesh: ['--jobs=1', '--timeout=180'],
   node: ['--jobs=1', '--timeout=900'],
   kubernetes: ['--jobs=1', '--timeout=900'],
-  pki: ['--jobs=1', '--timeout=1800'],
+  pki: ['--jobs=1', '--timeout=2400'],
 };
 /** A suite that has files of the others in it runs only when it is asked for. */
 const gathered = {
-  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*'],
+  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*', 'pki/*'],
 };
 
 const asked = process.argv.slice(2);

@@ -32,9 +32,13 @@ Examples:
     if (words.length > 0) throw new UsageError(`"${words.join(' ')}" is too much: certs lists all of them`);
     const format = choice('--output', options.output ?? 'text', ['text', 'json']);
     const endpoint = options.endpoint === undefined ? context.endpoint : endpointFrom(options.endpoint);
-    const { certificates } = await callNode(endpoint, nodeDebugService.listCertificates, {});
+    const { certificates, rotation } = await callNode(endpoint, nodeDebugService.listCertificates, {});
     if (format === 'json') await print(`${JSON.stringify(certificates.map(asJson), null, 2)}\n`);
     else await print(asTable(certificates, Date.now()));
+    // What rotates is not settled: whoever reads the table wants to know why some authorities are there twice.
+    if (format === 'text' && rotation !== undefined && rotation.phase !== 'none') {
+      await print(`\nRotation: ${withoutControls(rotation.message)}\n`);
+    }
     return 0;
   },
 };

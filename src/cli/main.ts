@@ -21,6 +21,7 @@ import { kubeconfig } from './kubeconfig.js';
 import { kubectl } from './kubectl.js';
 import { logs } from './logs.js';
 import { print, table } from './output.js';
+import { rotateCa } from './rotate-ca.js';
 
 const commands: readonly Command[] = [
   logs,
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   boot,
   history,
   certs,
+  rotateCa,
   audit,
   kubectl,
   kubeconfig,

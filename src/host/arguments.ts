@@ -9,6 +9,7 @@ Usage:
   hamlet reset [--yes]   takes everything away that the node has made: pods, mounts, namespaces,
                          interfaces, firewall rules, state; asks first unless --yes is given
   hamlet pki list        lists the node's certificates (-o json for programs); the node has to run
+  hamlet pki rotate-ca   replaces the authorities that issue them; goes on by itself
   hamlet --help          this text
 
 Options:
@@ -52,7 +53,9 @@ function configFromEnvironment(): string | undefined {
 }
 
 function pkiWords([what, ...rest]: readonly string[], output: string | undefined): readonly string[] {
-  if (what !== 'list' || rest.length > 0) throw wrong('hamlet pki knows "list"');
+  if (rest.length > 0) throw wrong(`unexpected "${rest.join(' ')}"`);
+  if (what === 'rotate-ca' && output === undefined) return ['rotate-ca'];
+  if (what !== 'list') throw wrong('hamlet pki knows "list" and "rotate-ca"');
   return ['certs', ...(output === undefined ? [] : [`--output=${output}`])];
 }
 

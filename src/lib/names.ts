@@ -23,6 +23,7 @@ export const conditionNames = [
   'DataAvailable',
   'PKIReady',
   'CertificatesValid',
+  'AuthoritiesSettled',
   'APIServerReady',
   'BuiltinsReady',
   'NodeReady',

@@ -47,7 +47,7 @@ void t.test('a renewal killed at any moment leaves the old leaves or the new one
     t.equal(await killedAt(etcd, `192.0.2.${100 + index}`, moment), 'SIGKILL');
     const left = await valuesIn(etcd);
     const authorities = parseAuthorities(left, moved, Date.now());
-    const stale = staleLeaves(left, authorities, moved, Date.now()).size;
+    const stale = staleLeaves(left, authorities, moved, Date.now(), 2 / 3).size;
     if (moment === 'before-write') t.equal(stale, 4);
     else if (moment === 'after-write') t.equal(stale, 0);
     else t.ok([0, 4].includes(stale), `${moment} turns after the write: ${stale} old leaves`);

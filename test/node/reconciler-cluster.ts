@@ -77,14 +77,18 @@ export class TestCluster implements AsyncDisposable {
     return cluster;
   }
 
+  get #places() {
+    return { apiserverPort: this.port, secretsFolder: this.#folder };
+  }
+
   /** What the certs service would hand out. */
   credentials(holder: Holder) {
-    return credentialFiles(this.#pki, holder, this.port);
+    return credentialFiles(this.#pki, holder, this.#places);
   }
 
   /** The same from a PKI that this API server does not know. */
   async foreignCredentials(holder: Holder) {
-    const foreign = credentialFiles(await makePki('hamlet-foreign'), holder, this.port);
+    const foreign = credentialFiles(await makePki('hamlet-foreign'), holder, this.#places);
     const [authority] = this.credentials(holder);
     return foreign.map((file) => (file.name === authority?.name ? authority : file));
   }

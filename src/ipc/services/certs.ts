@@ -30,6 +30,13 @@ export const certificateInfo = v.strictObject({
 });
 export type CertificateInfo = v.InferOutput<typeof certificateInfo>;
 
+/** How far a rotation of the authorities is; `none` while none is under way. */
+export const rotationStatus = v.strictObject({
+  phase: v.picklist(['none', 'trusting', 'settling']),
+  /** A sentence for people. */
+  message: v.string(),
+});
+
 /** Who asks, as far as the node can tell; null for what it cannot. */
 export const caller = v.strictObject({
   transport: v.picklist(['unix', 'tcp']),
@@ -55,11 +62,11 @@ export type IssuedCredential = v.InferOutput<typeof issuedCredential>;
 export const certs = service('certs', {
   /**
    * The files a holder needs, as PEM or kubeconfig:
-   * kube.apiserver: ca.crt, apiserver.crt, apiserver.key, kubelet-client.crt, kubelet-client.key, aggregation-ca.crt,
+   * kube.apiserver: ca.crt, kubelet-ca.crt, apiserver.crt, apiserver.key, kubelet-client.crt, kubelet-client.key, aggregation-ca.crt,
    * front-proxy.crt, front-proxy.key, service-account.key, service-account.pub;
    * kube.controller-manager: kubeconfig, ca.crt, tls.crt, tls.key, service-account.key;
    * kube.scheduler: kubeconfig, ca.crt, tls.crt, tls.key; kube.proxy: kubeconfig;
-   * kube.kubelet: kubelet.kubeconfig, ca.crt, kubelet.crt, kubelet.key;
+   * kube.kubelet: kubelet.kubeconfig, ca.crt, kubelet.crt, kubelet.key, client.crt, client.key;
    * master: ca.crt, client.crt, client.key.
    */
   credentials: unary(v.strictObject({ holder }), v.strictObject({ files: v.array(credentialFile) }), {
@@ -69,8 +76,13 @@ export const certs = service('certs', {
   /**
    * An item when there is a PKI and one whenever certificates have been issued anew: ask for `credentials` again.
    * Also one every ten minutes, so that who missed one for any reason has not missed it for long.
+   * `thorough`: the authorities have to be trusted also where a component learns of them only at its start.
    */
-  renewals: stream(empty, v.strictObject({ revision: positive })),
+  renewals: stream(empty, v.strictObject({ revision: positive, thorough: v.boolean() })),
+  /** Every component has what an item of `renewals` was about. */
+  delivered: unary(v.strictObject({ revision: positive }), empty, { deadlineMs: 5_000, idempotent: true }),
+  /** Begins a rotation of the authorities, or says how far the one is that is under way. UNAVAILABLE without a PKI. */
+  rotate: unary(empty, rotationStatus, { deadlineMs: 15_000, idempotent: true }),
   /**
    * A kubeconfig with a fresh client certificate, on record before it is given. UNAVAILABLE at once while there is no
    * PKI, PERMISSION_DENIED for whom the configuration does not allow.
@@ -92,7 +104,7 @@ export const certs = service('certs', {
     { deadlineMs: 5_000, idempotent: true },
   ),
   /** Every certificate of the PKI; UNAVAILABLE at once while there is none. */
-  list: unary(empty, v.strictObject({ certificates: v.array(certificateInfo) }), {
+  list: unary(empty, v.strictObject({ certificates: v.array(certificateInfo), rotation: rotationStatus }), {
     deadlineMs: 5_000,
     idempotent: true,
   }),

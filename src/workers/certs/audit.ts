@@ -54,6 +54,11 @@ export class AuditTrail {
     return lines.flatMap((line) => parse(line) ?? []).slice(-count);
   }
 
+  /** When the last of the credentials on record ends, milliseconds since the epoch; 0 without any. */
+  heldUntilMs(): number {
+    return this.last(Infinity).reduce((latest, { expiresAtMs }) => Math.max(latest, expiresAtMs), 0);
+  }
+
   get #older(): string {
     return `${this.#file}.1`;
   }

@@ -1,9 +1,22 @@
 import type { Logger } from 'pino';
 import type { JobPool } from '../../jobs/pool.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
-import { issueLeaves, issuePki } from './issue.js';
-import { parseAuthorities, parsePki, staleLeaves, type Pki, type PkiValues } from './pki.js';
-import type { NodeFacts } from './profiles.js';
+import { issueLeaves, issuePki, issueSuccessors, switchAuthorities, type Issuing } from './issue.js';
+import {
+  applyChanges,
+  certificateKey,
+  parseAuthorities,
+  parsePki,
+  rotationKey,
+  rotationOf,
+  staleLeaves,
+  staleSuccessors,
+  type Pki,
+  type PkiChanges,
+  type PkiValues,
+} from './pki.js';
+import { authorityNames, predecessorOf, successorOf, type NodeFacts } from './profiles.js';
+import { describeRotation, nextStep, recordOf, settlingMs, type RotationFacts } from './rotation.js';
 import type { PkiStore, Snapshot } from './store.js';
 
 export interface BootstrapOptions {
@@ -15,13 +28,19 @@ export interface BootstrapOptions {
   readonly now: () => number;
   /** A PKI that was made on the chance that there is none. */
   readonly prepared?: Promise<PkiValues> | undefined;
+  /** What is known of a rotation beside what the store says; without it, none is begun or gone on with. */
+  readonly rotation?: () => Omit<RotationFacts, 'nowMs'> & {
+    /** Until when what has been issued to others is good, wall clock. */
+    readonly heldUntilMs: number;
+  };
   readonly log: Pick<Logger, 'info'>;
   readonly signal: AbortSignal;
 }
 
 /**
  * Gives the PKI in the store. One that is not there is made, leaves that are missing, too old or for other names are
- * made anew; either is one transaction, so a crash at any moment leaves what was there or what is wanted.
+ * made anew, and a rotation of the authorities goes its next step; each is one transaction, so a crash at any moment
+ * leaves what was there or what is wanted.
  * Throws what parsePki throws for a PKI that cannot be used, UNAVAILABLE when the store does not answer.
  */
 export async function loadOrBootstrap(options: BootstrapOptions): Promise<Pki> {
@@ -45,14 +64,56 @@ async function create(options: BootstrapOptions, snapshot: Snapshot): Promise<Pk
 }
 
 async function renew(options: BootstrapOptions, snapshot: Snapshot): Promise<Pki | undefined> {
-  const { store, jobs, facts, lifetimes, signal, log } = options;
+  const { store, facts, signal, log } = options;
   const nowMs = options.now();
-  const authorities = parseAuthorities(snapshot.values, facts, nowMs);
-  const stale = staleLeaves(snapshot.values, authorities, facts, nowMs);
-  if (stale.size === 0) return parsePki(snapshot.values, facts, nowMs);
-  const fresh = await issueLeaves(jobs, authorities, stale.keys(), facts, nowMs, signal, lifetimes);
-  const renewed = parsePki(new Map([...snapshot.values, ...fresh]), facts, nowMs);
-  if (!(await store.write(fresh, snapshot, signal))) return undefined;
-  log.info({ certificates: Object.fromEntries(stale) }, 'issued certificates anew');
+  const { changes, reasons } = await dueChanges(options, snapshot.values, nowMs);
+  if (changes.size === 0) return parsePki(snapshot.values, facts, nowMs);
+  const renewed = parsePki(applyChanges(snapshot.values, changes), facts, nowMs);
+  if (!(await store.write(changes, snapshot, signal))) return undefined;
+  if (reasons.size > 0) log.info({ certificates: Object.fromEntries(reasons) }, 'issued certificates anew');
+  if (changes.has(rotationKey)) log.info(describeRotation(renewed.rotation));
   return renewed;
+}
+
+interface Due {
+  readonly changes: PkiChanges;
+  /** Why each of these was issued. */
+  readonly reasons: ReadonlyMap<string, string>;
+}
+
+/** What has to change in a PKI that is there: a step of a rotation, or else what is missing or too old. */
+async function dueChanges(options: BootstrapOptions, values: PkiValues, nowMs: number): Promise<Due> {
+  const { jobs, facts, lifetimes, signal } = options;
+  const issuing: Issuing = { jobs, facts, lifetimes, nowMs, signal };
+  const authorities = parseAuthorities(values, facts, nowMs);
+  const step = nextStep(rotationOf(values), {
+    nowMs,
+    asked: false,
+    delivered: false,
+    ...options.rotation?.(),
+  });
+  switch (step) {
+    case 'switch': {
+      const untilMs = Math.max(nowMs + settlingMs, options.rotation?.().heldUntilMs ?? 0);
+      const settling = { phase: 'settling', sinceMs: nowMs, untilMs } as const;
+      const changes = await switchAuthorities(values, parsePki(values, facts, nowMs), settling, issuing);
+      return { changes, reasons: new Map() };
+    }
+    case 'finish': {
+      const gone = [rotationKey, ...authorityNames.map((name) => certificateKey(predecessorOf(name)))];
+      return { changes: new Map(gone.map((key) => [key, null])), reasons: new Map() };
+    }
+    case 'begin':
+    case undefined: {
+      const missing = staleSuccessors(values, nowMs);
+      const stale = staleLeaves(values, authorities, facts, nowMs, lifetimes.renewAfterShare);
+      const leaves = await issueLeaves(jobs, authorities, stale.keys(), facts, nowMs, signal, lifetimes);
+      const changes = new Map<string, Uint8Array>([...(await issueSuccessors(missing, issuing)), ...leaves]);
+      if (step === 'begin') changes.set(rotationKey, recordOf({ phase: 'trusting', sinceMs: nowMs }));
+      const successors = missing.map((name) => [successorOf(name), 'there is none to follow'] as const);
+      return { changes, reasons: new Map<string, string>([...successors, ...stale]) };
+    }
+    default:
+      return step satisfies never;
+  }
 }

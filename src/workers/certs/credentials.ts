@@ -1,20 +1,31 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { CredentialFile, Holder } from '../../ipc/services/certs.js';
 import { kubeconfig } from './kubeconfig.js';
-import type { Credential, Pki } from './pki.js';
-import type { LeafName } from './profiles.js';
+import { trusted, type Credential, type Pki } from './pki.js';
+import type { AuthorityName, LeafName } from './profiles.js';
+import path from 'node:path';
+
+/** Where a component finds what is not in its files. */
+export interface Places {
+  readonly apiserverPort: number;
+  /** Below this each component has its secrets in a folder of its name. */
+  readonly secretsFolder: string;
+}
 
 /** The files that a holder needs (src/ipc/services/certs.ts lists them); etcd and containerd need none. */
-export function credentialFiles(pki: Pki, holder: Holder, apiserverPort: number): CredentialFile[] {
+export function credentialFiles(pki: Pki, holder: Holder, places: Places): CredentialFile[] {
   const { leaves } = pki;
-  const authority = file('ca.crt', pki.authorities['id-ca'].certificate.toString());
+  const { apiserverPort } = places;
+  const authority = file('ca.crt', bundle(pki, 'id-ca'));
   switch (holder) {
     case 'kube.apiserver':
       return [
         authority,
+        // The same once more: one is read again when it changes and one is not.
+        file('kubelet-ca.crt', bundle(pki, 'id-ca')),
         ...pair('apiserver', leaves.apiserver),
         ...pair('kubelet-client', leaves['apiserver-kubelet-client']),
-        file('aggregation-ca.crt', pki.authorities['aggregation-ca'].certificate.toString()),
+        file('aggregation-ca.crt', bundle(pki, 'aggregation-ca')),
         ...pair('front-proxy', leaves['front-proxy-client']),
         file('service-account.key', privateKeyPem(pki.serviceAccountKey)),
         file('service-account.pub', publicKeyPem(pki.serviceAccountKey)),
@@ -36,9 +47,10 @@ export function credentialFiles(pki: Pki, holder: Holder, apiserverPort: number)
       return [kubeconfigFile('kubeconfig', pki, 'proxy-client', apiserverPort)];
     case 'kube.kubelet':
       return [
-        kubeconfigFile('kubelet.kubeconfig', pki, 'kubelet-client', apiserverPort),
+        kubeletKubeconfig(pki, places),
         authority,
         ...pair('kubelet', leaves['kubelet-server']),
+        ...pair('client', leaves['kubelet-client']),
       ];
     case 'master':
       return [authority, ...pair('client', leaves.master)];
@@ -72,11 +84,29 @@ function kubeconfigFile(name: string, pki: Pki, leaf: LeafName, port: number): C
     kubeconfig({
       port,
       user: leaf,
-      authority: pki.authorities['id-ca'].certificate.toString(),
-      certificate: certificate.toString(),
-      privateKey: privateKeyPem(privateKey),
+      authority: bundle(pki, 'id-ca'),
+      client: { certificate: certificate.toString(), privateKey: privateKeyPem(privateKey) },
     }),
   );
+}
+
+/** The kubelet reads its certificate again when it is in a file of its own; it lies with its other secrets. */
+function kubeletKubeconfig(pki: Pki, { apiserverPort, secretsFolder }: Places): CredentialFile {
+  const folder = path.join(secretsFolder, 'kube.kubelet');
+  return file(
+    'kubelet.kubeconfig',
+    kubeconfig({
+      port: apiserverPort,
+      user: 'kubelet-client',
+      authority: bundle(pki, 'id-ca'),
+      client: { certificateFile: path.join(folder, 'client.crt'), keyFile: path.join(folder, 'client.key') },
+    }),
+  );
+}
+
+/** All authorities of a name that are trusted, one PEM after the other. */
+export function bundle(pki: Pki, name: AuthorityName): string {
+  return trusted(pki, name).join('');
 }
 
 function file(name: string, text: string): CredentialFile {

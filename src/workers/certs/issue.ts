@@ -6,9 +6,12 @@ import {
   certificateKey,
   notAfterMs,
   privateKeyKey,
+  rotationKey,
   serviceAccountKeyName,
   type Authorities,
   type Credential,
+  type Pki,
+  type PkiChanges,
   type PkiValues,
 } from './pki.js';
 import {
@@ -16,12 +19,16 @@ import {
   authorityProfile,
   leafNames,
   leafProfiles,
+  predecessorOf,
   requestFor,
   serviceAccountKeyBits,
+  successorOf,
+  type AuthorityName,
   type LeafName,
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { recordOf, type Rotation } from './rotation.js';
 
 /** Makes a whole PKI, as it goes into etcd. Some 250 ms on an idle core; the RSA key is made beside the rest. */
 export async function issuePki(
@@ -36,6 +43,7 @@ export async function issuePki(
     ...authorityNames.map((name) =>
       requestFor(name, authorityProfile(name, facts), { nowMs, lifetimeMs: lifetimes.authorityMs }),
     ),
+    ...authorityNames.map((name) => successorRequest(name, facts, nowMs, lifetimes)),
     ...leafNames.map((name) => requestFor(name, profiles[name], { nowMs, lifetimeMs: lifetimes.leafMs })),
   ];
   const [issued, serviceAccountKey] = await Promise.all([
@@ -59,9 +67,56 @@ export async function issueLeaves(
   const requests = Array.from(names, (name) =>
     leafRequest(authorities, name, profiles[name], nowMs, lifetimes.leafMs),
   );
+  if (requests.length === 0) return new Map();
   return toValues(
     await jobs.run('issueCertificates', { requests, authorities: toSigners(authorities) }, signal),
   );
+}
+
+/** What it takes to issue for this node, now. Wall clock, milliseconds since the epoch. */
+export interface Issuing {
+  readonly jobs: JobPool;
+  readonly facts: NodeFacts;
+  readonly lifetimes: Lifetimes;
+  readonly nowMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Makes the authorities that will follow these, self-signed like every other. */
+export async function issueSuccessors(names: readonly AuthorityName[], issuing: Issuing): Promise<PkiValues> {
+  if (names.length === 0) return new Map();
+  const { jobs, facts, nowMs, lifetimes, signal } = issuing;
+  const requests = names.map((name) => successorRequest(name, facts, nowMs, lifetimes));
+  return toValues(await jobs.run('issueCertificates', { requests, authorities: {} }, signal));
+}
+
+/**
+ * The change by which the successors sign: they take the authorities' place and new successors take theirs, the
+ * authorities' certificates go on being trusted, and every leaf is issued anew.
+ */
+export async function switchAuthorities(
+  values: PkiValues,
+  { successors }: Pki,
+  rotation: Rotation,
+  issuing: Issuing,
+): Promise<PkiChanges> {
+  const { jobs, facts, nowMs, lifetimes, signal } = issuing;
+  const moved = authorityNames.flatMap((name) => [
+    ...move(values, certificateKey(name), certificateKey(predecessorOf(name))),
+    ...move(values, certificateKey(successorOf(name)), certificateKey(name)),
+    ...move(values, privateKeyKey(successorOf(name)), privateKeyKey(name)),
+  ]);
+  return new Map<string, Uint8Array>([
+    ...moved,
+    ...(await issueSuccessors(authorityNames, issuing)),
+    ...(await issueLeaves(jobs, successors, leafNames, facts, nowMs, signal, lifetimes)),
+    [rotationKey, recordOf(rotation)],
+  ]);
+}
+
+function move(values: PkiValues, from: string, to: string): [string, Uint8Array][] {
+  const value = values.get(from);
+  return value === undefined ? [] : [[to, value]];
 }
 
 /** Issues one client certificate that is kept nowhere. */
@@ -77,6 +132,16 @@ export async function issueClient(
   const { client } = await jobs.run('issueCertificates', input, signal);
   if (client === undefined) throw new HamletError('INTERNAL', 'the job gave no certificate');
   return { ...client, notAfterMs: request.notAfterMs };
+}
+
+function successorRequest(
+  name: AuthorityName,
+  facts: NodeFacts,
+  nowMs: number,
+  lifetimes: Lifetimes,
+): CertificateRequest {
+  const profile = { ...authorityProfile(name, facts), issuer: successorOf(name) };
+  return requestFor(successorOf(name), profile, { nowMs, lifetimeMs: lifetimes.authorityMs });
 }
 
 function leafRequest(

@@ -3,14 +3,15 @@ export interface KubeconfigOptions {
   readonly port: number;
   /** The user's name in the file; whom the certificate names is what counts. */
   readonly user: string;
-  /** All PEM. */
+  /** PEM, like the certificate and the key below. */
   readonly authority: string;
-  readonly certificate: string;
-  readonly privateKey: string;
+  readonly client:
+    | { readonly certificate: string; readonly privateKey: string }
+    | { readonly certificateFile: string; readonly keyFile: string };
 }
 
 /**
- * A kubeconfig with everything in it and one context, `hamlet`
+ * A kubeconfig with everything in it, or the places of the client's files, and one context, `hamlet`
  * (https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/).
  */
 export function kubeconfig(options: KubeconfigOptions): string {
@@ -26,8 +27,7 @@ clusters:
 users:
   - name: ${user}
     user:
-      client-certificate-data: ${base64(options.certificate)}
-      client-key-data: ${base64(options.privateKey)}
+      ${clientLines(options.client).join('\n      ')}
 contexts:
   - name: hamlet
     context:
@@ -35,6 +35,18 @@ contexts:
       user: ${user}
 current-context: hamlet
 `;
+}
+
+function clientLines(client: KubeconfigOptions['client']): string[] {
+  if ('certificateFile' in client) {
+    const { certificateFile, keyFile } = client;
+    return [
+      `client-certificate: ${JSON.stringify(certificateFile)}`,
+      `client-key: ${JSON.stringify(keyFile)}`,
+    ];
+  }
+  const { certificate, privateKey } = client;
+  return [`client-certificate-data: ${base64(certificate)}`, `client-key-data: ${base64(privateKey)}`];
 }
 
 function base64(pem: string): string {

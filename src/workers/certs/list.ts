@@ -1,11 +1,14 @@
+import type { X509Certificate } from 'node:crypto';
 import type { CertificateInfo } from '../../ipc/services/certs.js';
 import type { ComponentName } from '../../lib/names.js';
-import { notAfterMs, notBeforeMs, renewalMs, type Credential, type Pki } from './pki.js';
+import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
 import {
   authorityNames,
   authorityProfile,
   leafNames,
   leafProfiles,
+  predecessorOf,
+  successorOf,
   type LeafName,
   type NodeFacts,
   type Profile,
@@ -27,20 +30,28 @@ const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.reconciler'>> =
 };
 
 /** What people ask about the PKI's certificates, the authorities first. */
-export function listCertificates(pki: Pki, facts: NodeFacts): CertificateInfo[] {
+export function listCertificates(pki: Pki, facts: NodeFacts, renewAfterShare: number): CertificateInfo[] {
   const profiles = leafProfiles(facts);
   return [
-    ...authorityNames.map((name) =>
-      info(name, pki.authorities[name], authorityProfile(name, facts), 'hamlet.certs', Infinity),
-    ),
+    ...authorityNames.flatMap((name) => {
+      const profile = authorityProfile(name, facts);
+      const authority = (called: string, certificate: X509Certificate): CertificateInfo =>
+        info(called, certificate, { ...profile, issuer: called }, 'hamlet.certs', Infinity);
+      const predecessor = pki.predecessors[name];
+      return [
+        authority(name, pki.authorities[name].certificate),
+        authority(successorOf(name), pki.successors[name].certificate),
+        ...(predecessor === undefined ? [] : [authority(predecessorOf(name), predecessor)]),
+      ];
+    }),
     ...leafNames.map((name) => {
       const issuer = pki.authorities[profiles[name].issuer].certificate;
       return info(
         name,
-        pki.leaves[name],
+        pki.leaves[name].certificate,
         profiles[name],
         holders[name],
-        renewalMs(pki.leaves[name].certificate, issuer),
+        renewalMs(pki.leaves[name].certificate, issuer, renewAfterShare),
       );
     }),
   ];
@@ -48,8 +59,8 @@ export function listCertificates(pki: Pki, facts: NodeFacts): CertificateInfo[] 
 
 function info(
   name: string,
-  { certificate }: Credential,
-  profile: Profile,
+  certificate: X509Certificate,
+  profile: Omit<Profile, 'issuer'> & { readonly issuer: string },
   holder: string,
   renewal: number,
 ): CertificateInfo {

@@ -10,6 +10,7 @@ import { isHamletError, messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
+import { runPaths } from '../../platform/paths.js';
 import { runWorker } from '../run.js';
 import { AuditTrail } from './audit.js';
 import { loadOrBootstrap } from './bootstrap.js';
@@ -17,6 +18,7 @@ import { issuePki } from './issue.js';
 import type { Pki, PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
+import { RotationControl } from './rotation-control.js';
 import { SealedStore } from './sealed-store.js';
 import { NodeKeySealer } from './sealer.js';
 import { CertsService, type PkiState } from './service.js';
@@ -39,14 +41,18 @@ await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
   const { pki: lifetimes, ports } = data.config;
   const facts = factsOf(data);
+  const audit = new AuditTrail(path.join(data.config.paths.state, 'audit.jsonl'));
+  const rotation = new RotationControl();
   const service = new CertsService({
     jobs,
     apiserverPort: ports.apiserver,
     lifetimes,
     facts,
     policy: data.config.debug,
-    audit: new AuditTrail(path.join(data.config.paths.state, 'audit.jsonl')),
+    audit,
     now: Date.now,
+    rotation,
+    secretsFolder: runPaths(data.config.paths.run).secrets,
   });
   const hostClient = client(connection, host);
 
@@ -59,7 +65,7 @@ await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     service.state = state;
     report(service.condition);
   };
-  void work({ data, jobs, facts, enter, report, log, signal });
+  void work({ data, jobs, facts, audit, rotation, enter, report, log, signal });
   return { services: [implement(certs, service.handlers)], stop: () => jobs[Symbol.asyncDispose]() };
 });
 
@@ -67,6 +73,8 @@ interface Work {
   readonly data: CertsData;
   readonly jobs: JobPool;
   readonly facts: NodeFacts;
+  readonly audit: AuditTrail;
+  readonly rotation: RotationControl;
   readonly enter: (state: PkiState) => void;
   readonly report: (condition: ConditionUpdate) => void;
   readonly log: Logger;
@@ -88,6 +96,8 @@ async function work(options: Work): Promise<void> {
     enter({ kind: 'ready', pki });
     await keepRenewed(pki, {
       facts,
+      renewAfterShare: options.data.config.pki.renewAfterShare,
+      rotation: options.rotation,
       now: Date.now,
       renew: () => renew(options),
       onPki: (renewed) => enter({ kind: 'ready', pki: renewed }),
@@ -103,13 +113,13 @@ async function work(options: Work): Promise<void> {
   }
 }
 
-/** Passes on a condition that differs from the one before it. */
+/** Passes on a condition that differs from the one of its name before it. */
 function onChange(report: (condition: ConditionUpdate) => void): (condition: ConditionUpdate) => void {
-  let last = '';
+  const last = new Map<string, string>();
   return (condition) => {
     const text = JSON.stringify(condition);
-    if (text !== last) report(condition);
-    last = text;
+    if (text !== last.get(condition.name)) report(condition);
+    last.set(condition.name, text);
   };
 }
 
@@ -137,8 +147,8 @@ async function obtain(options: Work): Promise<Pki> {
   }
 }
 
-/** Issues what is due, in an etcd that has been there before. */
-async function renew({ data, jobs, facts, log, signal }: Work): Promise<Pki> {
+/** Issues what is due and goes on with a rotation, in an etcd that has been there before. */
+async function renew({ data, jobs, facts, audit, rotation, log, signal }: Work): Promise<Pki> {
   const { EtcdStore } = await import('./store.js');
   await using etcd = new EtcdStore(data.etcdSocket);
   const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
@@ -148,6 +158,7 @@ async function renew({ data, jobs, facts, log, signal }: Work): Promise<Pki> {
     facts,
     lifetimes: data.config.pki,
     now: Date.now,
+    rotation: () => ({ ...rotation.facts, heldUntilMs: audit.heldUntilMs() }),
     log,
     signal,
   });

@@ -6,12 +6,14 @@ import {
   backdatedMs,
   leafNames,
   leafProfiles,
-  renewAfterShare,
+  predecessorOf,
+  successorOf,
   type AuthorityName,
   type LeafName,
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { parseRotation, type Rotation } from './rotation.js';
 
 /** A certificate and the private key that belongs to it. */
 export interface Credential {
@@ -23,7 +25,14 @@ export type Authorities = Readonly<Record<AuthorityName, Credential>>;
 
 /** Everything below /kube-pki/, checked. */
 export interface Pki {
+  /** Those that sign. */
   readonly authorities: Authorities;
+  /** Those that will, after the next rotation. They are trusted already. */
+  readonly successors: Authorities;
+  /** Those that did; there are some only while a rotation settles. */
+  readonly predecessors: Readonly<Partial<Record<AuthorityName, X509Certificate>>>;
+  /** Undefined while no rotation is under way. */
+  readonly rotation: Rotation | undefined;
   readonly leaves: Readonly<Record<LeafName, Credential>>;
   readonly serviceAccountKey: KeyObject;
 }
@@ -31,12 +40,23 @@ export interface Pki {
 /** DER values by their keys in etcd. */
 export type PkiValues = ReadonlyMap<string, Uint8Array>;
 
+/** Values to be written, and the keys of those that are to go. */
+export type PkiChanges = ReadonlyMap<string, Uint8Array | null>;
+
+export function applyChanges(values: PkiValues, changes: PkiChanges): PkiValues {
+  const all = [...new Map<string, Uint8Array | null>([...values, ...changes])];
+  return new Map(all.filter((entry): entry is [string, Uint8Array] => entry[1] !== null));
+}
+
 /** Where the PKI lies in etcd: NAME.crt (X.509 DER) and NAME.key (PKCS #8 DER) for each name. */
 export const pkiPrefix = '/kube-pki/';
 export const certificateKey = (name: string): string => `${pkiPrefix}${name}.crt`;
 export const privateKeyKey = (name: string): string => `${pkiPrefix}${name}.key`;
 
 export const serviceAccountKeyName = 'service-account';
+
+/** Where it stands how far a rotation is. */
+export const rotationKey = `${pkiPrefix}rotation`;
 
 const whatToDo =
   'restore etcd from a backup, or give up this cluster with "hamlet reset" and start a new one';
@@ -49,17 +69,64 @@ const whatToDo =
  */
 export function parsePki(values: PkiValues, facts: NodeFacts, nowMs: number): Pki {
   const authorities = parseAuthorities(values, facts, nowMs);
+  const successors = mapNames(authorityNames, (name) => {
+    const successor = parseCredential(values, successorOf(name));
+    checkAuthority(successor.certificate, name, certificateKey(successorOf(name)), facts, nowMs);
+    return successor;
+  });
+  const predecessors = Object.fromEntries(
+    authorityNames.flatMap((name) => {
+      const key = certificateKey(predecessorOf(name));
+      return values.has(key) ? [[name, parseCertificate(values, key)]] : [];
+    }),
+  );
   const profiles = leafProfiles(facts);
   const leaves = mapNames(leafNames, (name) => parseLeaf(values, name, profiles[name], authorities));
   const serviceAccountKey = parsePrivateKey(values, privateKeyKey(serviceAccountKeyName), 'rsa');
-  return { authorities, leaves, serviceAccountKey };
+  const rotation = rotationOf(values);
+  return { authorities, successors, predecessors, rotation, leaves, serviceAccountKey };
+}
+
+/** How far a rotation is, undefined when there is none. Throws DATA_LOSS for a record that cannot be read. */
+export function rotationOf(values: PkiValues): Rotation | undefined {
+  const record = values.get(rotationKey);
+  if (record === undefined) return undefined;
+  try {
+    return parseRotation(record);
+  } catch (error) {
+    throw damaged(rotationKey, 'does not say how far a rotation is', error);
+  }
+}
+
+/** The authorities whose certificates are taken, the one that signs first. */
+export function trusted(pki: Pki, name: AuthorityName): readonly X509Certificate[] {
+  const predecessor = pki.predecessors[name];
+  return [
+    pki.authorities[name].certificate,
+    pki.successors[name].certificate,
+    ...(predecessor === undefined ? [] : [predecessor]),
+  ];
+}
+
+/** How much of its life a successor may wait: an authority that begins late ends early. */
+const waitingShare = 1 / 3;
+
+/** The authorities that have to be made ahead, because there is none to follow or it has waited too long. */
+export function staleSuccessors(values: PkiValues, nowMs: number): readonly AuthorityName[] {
+  return authorityNames.filter((name) => {
+    const key = certificateKey(successorOf(name));
+    if (!values.has(key) && !values.has(privateKeyKey(successorOf(name)))) return true;
+    const certificate = parseCertificate(values, key);
+    const startMs = notBeforeMs(certificate);
+    return nowMs - startMs > (notAfterMs(certificate) - startMs) * waitingShare;
+  });
 }
 
 /** The authorities alone, checked as parsePki does. */
 export function parseAuthorities(values: PkiValues, facts: NodeFacts, nowMs: number): Authorities {
   return mapNames(authorityNames, (name) => {
     const authority = parseCredential(values, name);
-    checkAuthority(authority.certificate, name, facts, nowMs);
+    checkAuthority(authority.certificate, name, certificateKey(name), facts, nowMs);
     return authority;
   });
 }
@@ -73,6 +140,7 @@ export function staleLeaves(
   authorities: Authorities,
   facts: NodeFacts,
   nowMs: number,
+  renewAfterShare: number,
 ): ReadonlyMap<LeafName, string> {
   const profiles = leafProfiles(facts);
   const stale = new Map<LeafName, string>();
@@ -83,7 +151,8 @@ export function staleLeaves(
     }
     const profile = profiles[name];
     const { certificate } = parseLeaf(values, name, profile, authorities);
-    const reason = staleness(certificate, authorities[profile.issuer].certificate, profile, nowMs);
+    const issuer = authorities[profile.issuer].certificate;
+    const reason = staleness(certificate, profile, nowMs, renewalMs(certificate, issuer, renewAfterShare));
     if (reason !== undefined) stale.set(name, reason);
   }
   return stale;
@@ -93,7 +162,7 @@ export function staleLeaves(
  * When a leaf is to be issued anew, milliseconds since the epoch; never for one that ends with its authority, because
  * the next one would end no later.
  */
-export function renewalMs(leaf: X509Certificate, issuer: X509Certificate): number {
+export function renewalMs(leaf: X509Certificate, issuer: X509Certificate, renewAfterShare: number): number {
   const endMs = notAfterMs(leaf);
   if (endMs >= notAfterMs(issuer)) return Infinity;
   const issuedMs = notBeforeMs(leaf) + backdatedMs;
@@ -111,12 +180,12 @@ export function notAfterMs(certificate: X509Certificate): number {
 
 function staleness(
   certificate: X509Certificate,
-  issuer: X509Certificate,
   profile: Profile,
   nowMs: number,
+  renewalAtMs: number,
 ): string | undefined {
   if (nowMs >= notAfterMs(certificate)) return 'it has expired';
-  if (nowMs >= renewalMs(certificate, issuer)) return 'two thirds of its life are over';
+  if (nowMs >= renewalAtMs) return 'most of its life is over';
   if (!hasNames(certificate, profile)) return 'the names or addresses that it is for have changed';
   return undefined;
 }
@@ -139,10 +208,10 @@ function hasNames(certificate: X509Certificate, profile: Profile): boolean {
 function checkAuthority(
   certificate: X509Certificate,
   name: AuthorityName,
+  key: string,
   facts: NodeFacts,
   nowMs: number,
 ): void {
-  const key = certificateKey(name);
   if (!certificate.ca || !certificate.verify(certificate.publicKey)) {
     throw damaged(key, 'is not a self-signed authority');
   }
@@ -177,18 +246,21 @@ function parseLeaf(
 
 function parseCredential(values: PkiValues, name: string): Credential {
   const key = certificateKey(name);
-  const der = required(values, key);
-  let certificate: X509Certificate;
-  try {
-    certificate = new X509Certificate(der);
-  } catch (error) {
-    throw damaged(key, 'is not a certificate', error);
-  }
+  const certificate = parseCertificate(values, key);
   const privateKey = parsePrivateKey(values, privateKeyKey(name), 'ed25519');
   if (!certificate.checkPrivateKey(privateKey)) {
     throw damaged(privateKeyKey(name), `does not belong to ${key}`);
   }
   return { certificate, privateKey };
+}
+
+function parseCertificate(values: PkiValues, key: string): X509Certificate {
+  const der = required(values, key);
+  try {
+    return new X509Certificate(der);
+  } catch (error) {
+    throw damaged(key, 'is not a certificate', error);
+  }
 }
 
 function parsePrivateKey(values: PkiValues, key: string, type: 'ed25519' | 'rsa'): KeyObject {

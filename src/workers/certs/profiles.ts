@@ -3,14 +3,16 @@ import type { CertificateRequest, CertificateUsage } from '../../jobs/issue-cert
 /** How far `notBefore` lies in the past: clocks jump at boot, and components' clocks need not agree. */
 export const backdatedMs = 5 * 60_000;
 
-/** A leaf is issued anew when this share of the time between its issue and its end is over. */
-export const renewAfterShare = 2 / 3;
-
 /** Kubernetes takes RSA or ECDSA for service account tokens, not ed25519. */
 export const serviceAccountKeyBits = 2048;
 
 export const authorityNames = ['id-ca', 'aggregation-ca'] as const;
 export type AuthorityName = (typeof authorityNames)[number];
+
+/** The authority that will sign after this one: made ahead, so that everybody trusts it long before it does. */
+export const successorOf = <Name extends AuthorityName>(name: Name) => `${name}-next` as const;
+/** The authority that signed before this one, while what it issued is still about. */
+export const predecessorOf = <Name extends AuthorityName>(name: Name) => `${name}-previous` as const;
 
 export const leafNames = [
   'apiserver',
@@ -88,7 +90,7 @@ export function leafProfiles(facts: NodeFacts): Readonly<Record<LeafName, Profil
  */
 export function requestFor(
   name: string,
-  profile: Profile,
+  profile: Omit<Profile, 'issuer'> & { readonly issuer: string },
   times: { readonly nowMs: number; readonly lifetimeMs: number; readonly authorityNotAfterMs?: number },
 ): CertificateRequest {
   return {

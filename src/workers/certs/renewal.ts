@@ -2,12 +2,23 @@ import type { X509Certificate } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import { messageOf } from '../../lib/errors.js';
-import { sleep } from '../../lib/time.js';
 import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
-import { authorityNames, leafNames, leafProfiles, type LeafName, type NodeFacts } from './profiles.js';
+import {
+  authorityNames,
+  leafNames,
+  leafProfiles,
+  predecessorOf,
+  successorOf,
+  type LeafName,
+  type NodeFacts,
+} from './profiles.js';
+import type { RotationControl } from './rotation-control.js';
+import { describeRotation, nextStep } from './rotation.js';
 
 /** A timer follows the monotonic clock and certificates the wall clock, which may be set: it is looked at so often. */
 const defaultLookMs = 30_000;
+/** While a rotation is under way, which goes by what others have done. */
+const rotationLookMs = 2_000;
 /** Between two tries to renew. */
 const retryMs = 5_000;
 /** An authority that ends within this time makes the condition false: whoever reads it needs time to act. */
@@ -15,9 +26,11 @@ const authorityNoticeMs = 90 * 86_400_000;
 
 export interface RenewalOptions {
   readonly facts: NodeFacts;
+  readonly renewAfterShare: number;
+  readonly rotation: RotationControl;
   /** Wall clock, milliseconds since the epoch. */
   readonly now: () => number;
-  /** Issues what is due and gives the PKI as it is then. */
+  /** Issues what is due, goes a step of a rotation that is due, and gives the PKI as it is then. */
   readonly renew: (signal: AbortSignal) => Promise<Pki>;
   readonly onPki: (pki: Pki) => void;
   readonly onCondition: (condition: ConditionUpdate) => void;
@@ -27,19 +40,23 @@ export interface RenewalOptions {
 }
 
 /**
- * Renews leaves for as long as the node runs, and says how the certificates are. A renewal that fails is tried again;
+ * Renews leaves and carries out rotations for as long as the node runs, and says how the certificates are. A renewal that fails is tried again;
  * what was there goes on being used meanwhile. Throws the signal's reason.
  */
 export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<never> {
-  const { facts, now, renew, onPki, onCondition, log, signal, lookMs = defaultLookMs } = options;
+  const { facts, rotation, now, renew, onPki, onCondition, log, signal, lookMs = defaultLookMs } = options;
   let pki = first;
   let problem: string | undefined;
   for (;;) {
-    onCondition(validity(pki, facts, now(), problem));
-    const waitMs = nextRenewal(pki, facts).atMs - now();
+    const next = nextRenewal(pki, facts, options.renewAfterShare);
+    onCondition(validity(pki, next, now(), problem));
+    onCondition(authoritiesSettled(pki));
+    const waitMs = next.atMs - now();
     const leastMs = problem === undefined ? 0 : Math.min(retryMs, lookMs);
-    await sleep(Math.min(lookMs, Math.max(leastMs, waitMs)), signal);
-    if (now() < nextRenewal(pki, facts).atMs) continue;
+    const mostMs = pki.rotation === undefined ? lookMs : Math.min(rotationLookMs, lookMs);
+    await rotation.sleep(Math.max(leastMs, Math.min(mostMs, waitMs)), signal);
+    const step = nextStep(pki.rotation, { nowMs: now(), ...rotation.facts });
+    if (now() < next.atMs && step === undefined) continue;
     try {
       pki = await renew(signal);
       problem = undefined;
@@ -54,12 +71,17 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
   }
 }
 
+export interface NextRenewal {
+  readonly name: LeafName;
+  readonly atMs: number;
+}
+
 /** Which leaf is to be renewed next, and when. */
-export function nextRenewal(pki: Pki, facts: NodeFacts): { readonly name: LeafName; readonly atMs: number } {
+export function nextRenewal(pki: Pki, facts: NodeFacts, renewAfterShare: number): NextRenewal {
   const profiles = leafProfiles(facts);
   const renewals = leafNames.map((name) => {
     const issuer = pki.authorities[profiles[name].issuer].certificate;
-    return { name, atMs: renewalMs(pki.leaves[name].certificate, issuer) };
+    return { name, atMs: renewalMs(pki.leaves[name].certificate, issuer, renewAfterShare) };
   });
   return renewals.reduce((first, other) => (other.atMs < first.atMs ? other : first));
 }
@@ -70,12 +92,21 @@ export function nextRenewal(pki: Pki, facts: NodeFacts): { readonly name: LeafNa
  */
 export function validity(
   pki: Pki,
-  facts: NodeFacts,
+  next: NextRenewal,
   nowMs: number,
   problem: string | undefined,
 ): ConditionUpdate {
   const all: [string, X509Certificate][] = [
-    ...authorityNames.map((name): [string, X509Certificate] => [name, pki.authorities[name].certificate]),
+    ...authorityNames.flatMap((name): [string, X509Certificate][] => {
+      const predecessor = pki.predecessors[name];
+      return [
+        [name, pki.authorities[name].certificate],
+        [successorOf(name), pki.successors[name].certificate],
+        ...(predecessor === undefined
+          ? []
+          : ([[predecessorOf(name), predecessor]] satisfies [string, X509Certificate][])),
+      ];
+    }),
     ...leafNames.map((name): [string, X509Certificate] => [name, pki.leaves[name].certificate]),
   ];
   const early = all.find(([, certificate]) => nowMs < notBeforeMs(certificate));
@@ -91,7 +122,6 @@ export function validity(
     const [name, { validTo }] = expired;
     return bad('Expired', `${name} expired on ${validTo}${problem === undefined ? '' : `: ${problem}`}`);
   }
-  const next = nextRenewal(pki, facts);
   if (problem !== undefined) {
     const { validTo } = pki.leaves[next.name].certificate;
     return bad('RenewalFailed', `${next.name} ends on ${validTo} and cannot be renewed: ${problem}`);
@@ -103,13 +133,21 @@ export function validity(
     if (notAfterMs(certificate) - nowMs < Math.min(authorityNoticeMs, lifeMs / 5)) {
       return bad(
         'AuthorityExpiring',
-        `${name} ends on ${certificate.validTo}, and all that it issued with it`,
+        `${name} ends on ${certificate.validTo}, and all that it issued with it; "hamlet pki rotate-ca" replaces it`,
       );
     }
   }
   const when = Number.isFinite(next.atMs) ? new Date(next.atMs).toISOString() : 'never';
   const message = `${all.length} certificates; ${next.name} is the next to be renewed, on ${when}`;
   return { name: 'CertificatesValid', status: 'true', reason: '', message };
+}
+
+/** The condition AuthoritiesSettled: false while a rotation is under way. */
+export function authoritiesSettled({ rotation }: Pki): ConditionUpdate {
+  const name = 'AuthoritiesSettled';
+  const message = describeRotation(rotation);
+  if (rotation === undefined) return { name, status: 'true', reason: '', message };
+  return { name, status: 'false', reason: rotation.phase === 'trusting' ? 'Trusting' : 'Settling', message };
 }
 
 function bad(reason: string, message: string): ConditionUpdate {

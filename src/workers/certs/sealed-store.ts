@@ -1,4 +1,4 @@
-import type { PkiValues } from './pki.js';
+import type { PkiChanges, PkiValues } from './pki.js';
 import { isSealed, type Sealer } from './sealer.js';
 import type { PkiStore, Snapshot } from './store.js';
 
@@ -26,12 +26,12 @@ export class SealedStore implements PkiStore {
     }
   }
 
-  async write(values: PkiValues, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
-    return this.#store.write(this.#sealed(values), snapshot, signal);
+  async write(changes: PkiChanges, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+    return this.#store.write(this.#sealed(changes), snapshot, signal);
   }
 
-  #sealed(values: PkiValues): PkiValues {
-    return mapKeys(values, (name, value) => this.#sealer.seal(name, value));
+  #sealed(changes: PkiChanges): PkiChanges {
+    return mapKeys(changes, (name, value) => (value === null ? null : this.#sealer.seal(name, value)));
   }
 
   /** What is neither sealed nor DER goes through as it is: who reads it says that it is damaged. */
@@ -44,6 +44,6 @@ function isKey(name: string): boolean {
   return name.endsWith('.key');
 }
 
-function mapKeys(values: PkiValues, change: (name: string, value: Uint8Array) => Uint8Array): PkiValues {
+function mapKeys<T>(values: ReadonlyMap<string, T>, change: (name: string, value: T) => T): Map<string, T> {
   return new Map([...values].map(([name, value]) => [name, isKey(name) ? change(name, value) : value]));
 }

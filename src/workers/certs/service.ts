@@ -10,13 +10,15 @@ import { deadline } from '../../lib/time.js';
 import type { WorkerName } from '../../lib/names.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import type { AuditTrail } from './audit.js';
-import { credentialFiles } from './credentials.js';
+import { bundle, credentialFiles } from './credentials.js';
 import { checkPolicy, type IssuePolicy } from './issue-policy.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
 import { listCertificates } from './list.js';
 import { notAfterMs, type Pki } from './pki.js';
 import { authorityNames, client, type NodeFacts } from './profiles.js';
+import type { RotationControl } from './rotation-control.js';
+import { describeRotation } from './rotation.js';
 
 /** How far the PKI is. A refused one stays refused: what is wrong with it is for a person to decide. */
 export type PkiState =
@@ -42,8 +44,11 @@ export class CertsService {
   readonly #policy: IssuePolicy;
   readonly #audit: AuditTrail;
   readonly #now: () => number;
+  readonly #rotation: RotationControl;
+  readonly #secretsFolder: string;
   readonly #changes = new EventEmitter().setMaxListeners(0);
-  #revision = 0;
+  /** Above those of an earlier run, so that what is said about one of them says nothing about these. */
+  #revision = Date.now();
   #state: PkiState = { kind: 'waiting', reason: 'Starting', message: 'the certs worker is starting' };
 
   constructor(options: {
@@ -54,6 +59,9 @@ export class CertsService {
     readonly policy: IssuePolicy;
     readonly audit: AuditTrail;
     readonly now: () => number;
+    readonly rotation: RotationControl;
+    /** Below this each component finds its secrets in a folder of its name. */
+    readonly secretsFolder: string;
   }) {
     this.#jobs = options.jobs;
     this.#apiserverPort = options.apiserverPort;
@@ -62,6 +70,8 @@ export class CertsService {
     this.#policy = options.policy;
     this.#audit = options.audit;
     this.#now = options.now;
+    this.#rotation = options.rotation;
+    this.#secretsFolder = options.secretsFolder;
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
@@ -70,14 +80,27 @@ export class CertsService {
         allow(source, 'issued', ['debug']);
         return { credentials: this.#audit.last(last) };
       },
-      list: () => ({ certificates: listCertificates(this.#readyNow(), this.#facts) }),
+      list: () => {
+        const pki = this.#readyNow();
+        const certificates = listCertificates(pki, this.#facts, this.#lifetimes.renewAfterShare);
+        return { certificates, rotation: rotationStatus(pki) };
+      },
+      delivered: ({ revision }, { source }) => {
+        allow(source, 'delivered', ['kubelet']);
+        this.#rotation.deliver(revision);
+        return {};
+      },
+      rotate: async (_request, context) => this.#rotate(context),
       authorities: async (_request, { signal }) => this.#authorities(signal),
     };
   }
 
   set state(state: PkiState) {
     this.#state = state;
-    if (state.kind === 'ready') this.#revision++;
+    if (state.kind === 'ready') {
+      this.#revision++;
+      this.#rotation.publish(this.#revision, state.pki);
+    }
     this.#changes.emit('change');
   }
 
@@ -99,14 +122,26 @@ export class CertsService {
   async #credentials(holder: Holder, { source, signal }: CallContext) {
     // Whoever holds these is the cluster's master.
     allow(source, 'credentials', ['kubelet', 'reconciler']);
-    return { files: credentialFiles(await this.#ready(signal), holder, this.#apiserverPort) };
+    const places = { apiserverPort: this.#apiserverPort, secretsFolder: this.#secretsFolder };
+    return { files: credentialFiles(await this.#ready(signal), holder, places) };
   }
 
-  async *#renewals(signal: AbortSignal): AsyncGenerator<{ revision: number }, void, undefined> {
+  async #rotate({ source, signal }: CallContext) {
+    allow(source, 'rotate', ['debug']);
+    let pki = this.#readyNow();
+    if (pki.rotation === undefined) this.#rotation.request();
+    while (pki.rotation === undefined) {
+      await once(this.#changes, 'change', { signal });
+      pki = this.#readyNow();
+    }
+    return rotationStatus(pki);
+  }
+
+  async *#renewals(signal: AbortSignal): AsyncGenerator<{ revision: number; thorough: boolean }, void> {
     while (!signal.aborted) {
-      await this.#readyWithin(signal);
+      const { rotation } = await this.#readyWithin(signal);
       const revision = this.#revision;
-      yield { revision };
+      yield { revision, thorough: rotation?.phase === 'trusting' };
       using limit = deadline(reminderMs, signal);
       while (this.#revision === revision && !limit.signal.aborted) {
         await once(this.#changes, 'change', { signal: limit.signal }).catch(() => undefined);
@@ -146,9 +181,11 @@ export class CertsService {
       kubeconfig: kubeconfig({
         port: this.#apiserverPort,
         user: request.id,
-        authority: pki.authorities['id-ca'].certificate.toString(),
-        certificate: pem('CERTIFICATE', issued.certificate),
-        privateKey: pem('PRIVATE KEY', issued.privateKey),
+        authority: bundle(pki, 'id-ca'),
+        client: {
+          certificate: pem('CERTIFICATE', issued.certificate),
+          privateKey: pem('PRIVATE KEY', issued.privateKey),
+        },
       }),
       expiresAtMs,
     };
@@ -195,6 +232,10 @@ export class CertsService {
       }
     }
   }
+}
+
+function rotationStatus({ rotation }: Pki) {
+  return { phase: rotation?.phase ?? 'none', message: describeRotation(rotation) } as const;
 }
 
 /** SHA-256 of the certificate's DER, in hex. */

@@ -5,7 +5,7 @@ import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 import { KVClient, type IKeyValue } from 'etcd3/lib/rpc.js';
 import { HamletError } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
-import { pkiPrefix, type PkiValues } from './pki.js';
+import { pkiPrefix, type PkiChanges, type PkiValues } from './pki.js';
 
 /** What lay below the prefix at one moment: the values, and the revision at which each was written last. */
 export interface Snapshot {
@@ -17,10 +17,10 @@ export interface Snapshot {
 export interface PkiStore {
   read(signal: AbortSignal): Promise<Snapshot>;
   /**
-   * Writes `values` in one transaction, if none of what they replace has changed since `snapshot` was read.
+   * Makes all changes in one transaction, if none of what they replace has changed since `snapshot` was read.
    * Gives false when it has. Throws UNAVAILABLE when nobody knows whether it was written.
    */
-  write(values: PkiValues, snapshot: Snapshot, signal: AbortSignal): Promise<boolean>;
+  write(changes: PkiChanges, snapshot: Snapshot, signal: AbortSignal): Promise<boolean>;
 }
 
 /** One answer of an etcd that is up; a write waits for a disk's fsync, which a busy disk makes long. */
@@ -52,10 +52,10 @@ export class EtcdStore implements PkiStore, AsyncDisposable {
     };
   }
 
-  async write(values: PkiValues, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
-    const entries = Array.from(values, ([name, value]) => ({
+  async write(changes: PkiChanges, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+    const entries = Array.from(changes, ([name, value]) => ({
       key: Buffer.from(name),
-      value: Buffer.from(value),
+      value,
       // A key that does not exist has the revision 0.
       revision: snapshot.revisions.get(name) ?? '0',
     }));
@@ -68,7 +68,11 @@ export class EtcdStore implements PkiStore, AsyncDisposable {
             result: 'Equal',
             mod_revision: revision,
           })),
-          success: entries.map(({ key, value }) => ({ request_put: { key, value } })),
+          success: entries.map(({ key, value }) =>
+            value === null
+              ? { request_delete_range: { key } }
+              : { request_put: { key, value: Buffer.from(value) } },
+          ),
         },
         options,
       ),

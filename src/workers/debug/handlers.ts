@@ -38,6 +38,7 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
   getBoot: 'read',
   listCertificates: 'read',
   listIssuedCredentials: 'admin',
+  rotateAuthorities: 'admin',
 };
 
 /**
@@ -125,13 +126,18 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
     },
 
     async listCertificates(_request, options) {
-      const { certificates } = await reaching('hamlet.certs', certs.list({}, options));
+      const { certificates, rotation } = await reaching('hamlet.certs', certs.list({}, options));
       return {
         certificates: certificates.map((certificate) => ({
           ...certificate,
           renewalMs: certificate.renewalMs ?? 0,
         })),
+        rotation,
       };
+    },
+
+    async rotateAuthorities(_request, options) {
+      return { rotation: await reaching('hamlet.certs', certs.rotate({}, options)) };
     },
   };
 }

@@ -49,8 +49,14 @@ export interface Component extends Spec {
   readonly name: ComponentName;
   /** Where its credentials go, if it gets any: its ramfs mount, or the files that outlive it. */
   readonly credentials: 'none' | 'ramfs' | 'state';
+  /** With `state`: those that go to the ramfs mount all the same. */
+  readonly volatile?: readonly string[];
   /** Those of them that it reads again by itself when they change; for any other it has to be started again. */
   readonly reloads?: readonly string[];
+  /** Those that it reads at its start alone, and that matter to it only when an authority begins to sign. */
+  readonly trustsAtStart?: readonly string[];
+  /** Where it can be seen that it has taken a serving certificate; until it has, nothing says that it will. */
+  readonly serves?: { readonly port: number; readonly file: string };
   /** Called before each start: makes folders, waits for what the start needs besides other components. */
   prepare(signal: AbortSignal): Promise<void> | void;
   command(): Command;

@@ -1,23 +1,30 @@
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { connect } from 'node:tls';
 import type { Logger } from 'pino';
 import type { Client } from '../../ipc/contract.js';
 import type { certs, CredentialFile } from '../../ipc/services/certs.js';
 import type { host } from '../../ipc/services/host.js';
 import { isHamletError, messageOf } from '../../lib/errors.js';
+import { writeFileAtomic } from '../../lib/files.js';
 import { deadline, sleep } from '../../lib/time.js';
 import type { Component } from './component.js';
 
 /** A component that is not back by then is the supervisor's business; the next one gets its turn. */
 const restartTimeoutMs = 120_000;
-/** Before the stream of renewals is opened again. */
+/** Before the stream of renewals is opened again, the first time and at most. */
 const retryMs = 1_000;
+const maxRetryMs = 60_000;
+/** Components that read their certificate again look at it once a minute. */
+const rereadTimeoutMs = 70_000;
 
 export interface RenewalsOptions {
   readonly components: readonly Component[];
   /** Where the files lie that outlive their component. */
   readonly stateFolder: string;
-  readonly certs: Pick<Client<typeof certs>, 'credentials' | 'renewals'>;
+  readonly certs: Pick<Client<typeof certs>, 'credentials' | 'delivered' | 'renewals'>;
   readonly host: Pick<Client<typeof host>, 'changedSecrets' | 'replaceSecrets' | 'conditions' | 'signal'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -30,10 +37,13 @@ export interface RenewalsOptions {
  */
 export async function followRenewals(options: RenewalsOptions): Promise<void> {
   const { certs, components, log, signal } = options;
+  const backoff = new Backoff();
   for (;;) {
     try {
-      for await (const _ of certs.renewals({}, { signal })) {
-        for (const component of components) await refresh(component, options);
+      for await (const { revision, thorough } of certs.renewals({}, { signal })) {
+        for (const component of components) await refresh(component, thorough, options);
+        await certs.delivered({ revision }, { signal });
+        backoff.reset();
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -41,41 +51,96 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
       log.debug({ err: error }, `the renewals are followed anew: ${messageOf(error)}`);
     }
     try {
-      await sleep(retryMs, signal);
+      await sleep(backoff.next(), signal);
     } catch {
       return;
     }
   }
 }
 
-async function refresh(component: Component, options: RenewalsOptions): Promise<void> {
-  const { name, credentials, reloads = [] } = component;
+/** Throws when a component that runs could not be given what it should have. */
+async function refresh(component: Component, thorough: boolean, options: RenewalsOptions): Promise<void> {
+  const { name, credentials, reloads = [], trustsAtStart = [] } = component;
   if (credentials === 'none') return;
-  const { certs, host, log, signal } = options;
+  const { certs, log, signal } = options;
   const { files } = await certs.credentials({ holder: name }, { signal });
   try {
-    const changed =
-      credentials === 'state' ? changedFiles(options.stateFolder, files) : await changedSecrets();
+    const changed = (await changedFiles(component, files, options)).filter(
+      (file) => thorough || !trustsAtStart.includes(file),
+    );
     if (changed.length === 0) return;
-    if (credentials === 'ramfs' && changed.every((file) => reloads.includes(file))) {
-      await host.replaceSecrets(
-        { name, secrets: files.filter((file) => changed.includes(file.name)) },
-        { signal },
-      );
+    const wanted = files.filter((file) => changed.includes(file.name));
+    if (changed.every((file) => reloads.includes(file))) {
+      await replace(component, wanted, options);
       log.info({ component: name, files: changed }, `${name} gets its renewed certificates`);
-    } else {
-      log.info({ component: name, files: changed }, `${name} is restarted for its renewed certificates`);
-      await restart(name, options);
+      if (await serves(component, wanted, signal)) return;
+      log.warn({ component: name }, `${name} does not read its certificate again`);
     }
+    log.info({ component: name, files: changed }, `${name} is restarted for its renewed certificates`);
+    await restart(name, options);
   } catch (error) {
     signal.throwIfAborted();
     // What does not run fetches its credentials when it starts.
     if (isHamletError(error, 'NOT_FOUND')) return;
     log.warn({ err: error, component: name }, `${name} could not be given its renewed certificates`);
+    throw error;
   }
+}
 
-  async function changedSecrets(): Promise<readonly string[]> {
-    return (await host.changedSecrets({ name, secrets: files }, { signal })).changed;
+/** The names of the files that the component has otherwise. Throws NOT_FOUND when it does not run. */
+async function changedFiles(
+  { name, credentials, volatile = [] }: Component,
+  files: readonly CredentialFile[],
+  { host, stateFolder, signal }: RenewalsOptions,
+): Promise<readonly string[]> {
+  const onDisk = credentials === 'state' ? files.filter((file) => !volatile.includes(file.name)) : [];
+  const secrets = files.filter((file) => !onDisk.includes(file));
+  const { changed } = await host.changedSecrets({ name, secrets }, { signal });
+  return [...changed, ...onDisk.filter((file) => differs(stateFolder, file)).map((file) => file.name)];
+}
+
+async function replace(
+  { name, credentials, volatile = [] }: Component,
+  files: readonly CredentialFile[],
+  { host, stateFolder, signal }: RenewalsOptions,
+): Promise<void> {
+  const onDisk = credentials === 'state' ? files.filter((file) => !volatile.includes(file.name)) : [];
+  const secrets = files.filter((file) => !onDisk.includes(file));
+  for (const file of onDisk) writeFileAtomic(path.join(stateFolder, file.name), file.data, 0o400);
+  if (secrets.length > 0) await host.replaceSecrets({ name, secrets }, { signal });
+}
+
+/** Whether the component serves the certificate that it has been given, as far as that can be seen. */
+async function serves(
+  { serves: place }: Component,
+  files: readonly CredentialFile[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const given = files.find((file) => file.name === place?.file);
+  if (place === undefined || given === undefined) return true;
+  const { raw } = new X509Certificate(given.data);
+  using limit = deadline(rereadTimeoutMs, signal);
+  try {
+    while (!(await servedCertificate(place.port, limit.signal)).equals(raw)) {
+      await sleep(1_000, limit.signal);
+    }
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (limit.signal.aborted) return false;
+    throw error;
+  }
+}
+
+/** The certificate, as DER, that a handshake on this port is answered with. */
+async function servedCertificate(port: number, signal: AbortSignal): Promise<Buffer> {
+  // Whose it is does not matter here: it is compared with the one that is expected.
+  const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  try {
+    await once(socket, 'secureConnect', { signal });
+    return socket.getPeerCertificate().raw;
+  } finally {
+    socket.destroy();
   }
 }
 
@@ -96,9 +161,20 @@ async function restart(name: string, { host, signal }: RenewalsOptions): Promise
   }
 }
 
-function changedFiles(folder: string, files: readonly CredentialFile[]): readonly string[] {
-  return files.flatMap(({ name, data }) => {
-    const file = path.join(folder, name);
-    return existsSync(file) && readFileSync(file).equals(data) ? [] : [name];
-  });
+function differs(folder: string, { name, data }: CredentialFile): boolean {
+  const file = path.join(folder, name);
+  return !existsSync(file) || !readFileSync(file).equals(data);
+}
+
+/** Before the stream of renewals is opened again: longer each time that it was in vain. */
+class Backoff {
+  #failures = 0;
+
+  next(): number {
+    return Math.min(maxRetryMs, retryMs * 2 ** this.#failures++);
+  }
+
+  reset(): void {
+    this.#failures = 0;
+  }
 }

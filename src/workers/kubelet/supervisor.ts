@@ -215,8 +215,11 @@ export class Supervisor {
     const { files } = await certs.credentials({ holder: component.name }, { signal });
     if (component.credentials === 'ramfs') return files;
     const folder = ensureFolder(context.config.paths.kubeletPki, 0o700);
-    for (const { name, data } of files) writeFileAtomic(path.join(folder, name), data, 0o400);
-    return [];
+    const { volatile = [] } = component;
+    for (const { name, data } of files) {
+      if (!volatile.includes(name)) writeFileAtomic(path.join(folder, name), data, 0o400);
+    }
+    return files.filter(({ name }) => volatile.includes(name));
   }
 
   async #signal(name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -42,19 +42,20 @@ export type Query = Readonly<Record<string, string | number | boolean>>;
  */
 export class ApiClient {
   readonly #server: string;
-  readonly #agent: https.Agent;
+  #agent: https.Agent;
+  /** The one before: what it has under way goes on to its end. */
+  #oldAgent: https.Agent | undefined;
   readonly #http = new IsomorphicFetchHttpLibrary();
   readonly #watch: Watch;
 
   /** `server` is the URL up to where paths begin: https://127.0.0.1:6443. */
   constructor(server: string, credentials: ClientCredentials) {
-    const agent = new https.Agent({ ...credentials, keepAlive: true });
     this.#server = server;
-    this.#agent = agent;
+    this.#agent = newAgent(credentials);
     // All that Watch asks a KubeConfig for.
     const config: Pick<KubeConfig, 'getCurrentCluster' | 'applyToFetchOptions'> = {
       getCurrentCluster: () => ({ name: 'hamlet', server, skipTLSVerify: false }),
-      applyToFetchOptions: async () => ({ agent, headers: { 'User-Agent': userAgent } }),
+      applyToFetchOptions: async () => ({ agent: this.#agent, headers: { 'User-Agent': userAgent } }),
     };
     this.#watch = new Watch(config as KubeConfig);
   }
@@ -118,8 +119,21 @@ export class ApiClient {
     }
   }
 
+  /**
+   * Uses these from the next request on. A server looks at a client's certificate again for each request, so nothing
+   * must be asked on a connection of the old one; a watch that runs has been let in, and the server ends it in minutes.
+   */
+  renew(credentials: ClientCredentials): void {
+    this.#oldAgent?.destroy();
+    this.#oldAgent = this.#agent;
+    this.#agent = newAgent(credentials);
+    this.#oldAgent.maxFreeSockets = 0;
+    for (const socket of Object.values(this.#oldAgent.freeSockets).flat()) socket?.destroy();
+  }
+
   /** Ends every connection, and with it every request that is under way. */
   close(): void {
+    this.#oldAgent?.destroy();
     this.#agent.destroy();
   }
 
@@ -157,6 +171,10 @@ export class ApiClient {
     if (httpStatus >= 300) throw apiError(what, { ...parseStatus(text), code: httpStatus });
     return JSON.parse(text);
   }
+}
+
+function newAgent(credentials: ClientCredentials): https.Agent {
+  return new https.Agent({ ...credentials, keepAlive: true });
 }
 
 /** A refusal's Status; a proxy or an overloaded server may answer in plain text instead. */

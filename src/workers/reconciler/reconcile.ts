@@ -8,7 +8,7 @@ import type { Config } from '../../platform/config.js';
 import { untilListening } from '../../platform/port-holder.js';
 import { Backoff, type BackoffLimits } from './backoff.js';
 import { BoardView } from './board.js';
-import type { ClientCredentials } from './client.js';
+import type { ApiClient, ClientCredentials } from './client.js';
 import { unknownConditions } from './conditions.js';
 import { KubeletView } from './kubelet-view.js';
 import { ConditionPublisher } from './publisher.js';
@@ -16,6 +16,9 @@ import { runSession } from './session.js';
 
 /** How soon a session that failed is followed by the next. */
 const sessions: BackoffLimits = { free: 1, firstMs: 250, maxMs: 30_000, quietMs: 60_000 };
+
+/** Before the stream of renewals is opened again, when the certs worker was away. */
+const renewalsRetryMs = 1_000;
 
 /** What the main thread hands to this worker. */
 export interface ReconcilerData {
@@ -25,7 +28,7 @@ export interface ReconcilerData {
 
 export interface ReconcilerOptions extends ReconcilerData {
   readonly host: Pick<Client<typeof host>, 'children' | 'conditions' | 'setConditions'>;
-  readonly certs: Pick<Client<typeof certs>, 'credentials'>;
+  readonly certs: Pick<Client<typeof certs>, 'credentials' | 'renewals'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -71,6 +74,7 @@ async function runSessions(
         await untilListening(config.ports.apiserver, ready);
         const api = new ApiClient(server, await credentials(options.certs, ready));
         try {
+          void followRenewals(api, options, ready);
           await runSession({ api, nodeName: node.name, kubelet, conditions, log, signal: ready });
         } finally {
           api.close();
@@ -121,7 +125,29 @@ function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-/** The master's, in memory only; asked for anew for each session, because they are renewed. */
+/** Gives the client its renewed credentials for as long as the signal is not aborted. */
+async function followRenewals(
+  api: ApiClient,
+  { certs, log }: Pick<ReconcilerOptions, 'certs' | 'log'>,
+  signal: AbortSignal,
+): Promise<void> {
+  let latest: number | undefined;
+  while (!isAborted(signal)) {
+    try {
+      for await (const { revision } of certs.renewals({}, { signal })) {
+        // The first item is what the client was made with, or all but.
+        if (latest !== undefined && revision !== latest) api.renew(await credentials(certs, signal));
+        latest = revision;
+      }
+    } catch (error) {
+      if (isAborted(signal)) return;
+      log.debug({ err: error }, 'the renewals are followed anew');
+    }
+    await sleep(renewalsRetryMs, signal).catch(() => undefined);
+  }
+}
+
+/** The master's, in memory only. */
 async function credentials(
   service: ReconcilerOptions['certs'],
   signal: AbortSignal,

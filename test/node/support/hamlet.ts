@@ -97,10 +97,10 @@ export class TestNode {
     return this.#process?.pid ?? 0;
   }
 
-  /** Starts Hamlet, with some more environment. Returns at once; see `ready`. */
-  start(env: NodeJS.ProcessEnv = {}): void {
+  /** Starts Hamlet, or a program that takes its arguments, with some more environment. Returns at once; see `ready`. */
+  start(env: NodeJS.ProcessEnv = {}, program = main): void {
     this.#output = '';
-    const child = spawn(process.execPath, [main, 'run', '--config', this.config], {
+    const child = spawn(process.execPath, [program, 'run', '--config', this.config], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -154,9 +154,14 @@ export class TestNode {
     return child.exitCode;
   }
 
+  /** What runs `dbg` against this node: a program and its arguments. */
+  command(args: readonly string[]): [string, string[]] {
+    return [process.execPath, [dbg, '--endpoint', this.endpoint, ...args]];
+  }
+
   /** Runs `dbg` against this node. */
   dbg(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-    return run(process.execPath, [dbg, '--endpoint', this.endpoint, ...args], options);
+    return run(...this.command(args), options);
   }
 
   /** Runs `dbg kubectl` and gives its output; throws with its messages when it fails. */

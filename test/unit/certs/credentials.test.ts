@@ -23,7 +23,10 @@ type Files = Readonly<Record<string, string>>;
 
 function filesOf(name: (typeof holder.options)[number]): Files {
   return Object.fromEntries(
-    credentialFiles(pki, name, 6443).map((file) => [file.name, Buffer.from(file.data).toString()]),
+    credentialFiles(pki, name, { apiserverPort: 6443, secretsFolder: '/run/secrets' }).map((file) => [
+      file.name,
+      Buffer.from(file.data).toString(),
+    ]),
   );
 }
 
@@ -42,14 +45,17 @@ void t.test('each holder gets the files of the contract and no others', async (t
     etcd: [],
     containerd: [],
     'kube.apiserver': [
-      ...['ca.crt', 'apiserver.crt', 'apiserver.key', 'kubelet-client.crt', 'kubelet-client.key'],
+      ...['ca.crt', 'kubelet-ca.crt', 'apiserver.crt', 'apiserver.key'],
+      ...['kubelet-client.crt', 'kubelet-client.key'],
       ...['aggregation-ca.crt', 'front-proxy.crt', 'front-proxy.key'],
       ...['service-account.key', 'service-account.pub'],
     ],
     'kube.controller-manager': ['kubeconfig', 'ca.crt', 'tls.crt', 'tls.key', 'service-account.key'],
     'kube.scheduler': ['kubeconfig', 'ca.crt', 'tls.crt', 'tls.key'],
     'kube.proxy': ['kubeconfig'],
-    'kube.kubelet': ['kubelet.kubeconfig', 'ca.crt', 'kubelet.crt', 'kubelet.key'],
+    'kube.kubelet': [
+      ...['kubelet.kubeconfig', 'ca.crt', 'kubelet.crt', 'kubelet.key', 'client.crt', 'client.key'],
+    ],
     master: ['ca.crt', 'client.crt', 'client.key'],
   };
   t.same(Object.fromEntries(holder.options.map((name) => [name, Object.keys(filesOf(name))])), expected);
@@ -57,9 +63,9 @@ void t.test('each holder gets the files of the contract and no others', async (t
 
 void t.test('the keys of the authorities are in no file', async (t) => {
   const texts = holder.options.flatMap((name) => Object.values(filesOf(name)));
-  const inside = texts.filter((text) => text.includes('kind: Config')).map((text) => clientOf(text).key);
+  const inside = texts.filter((text) => text.includes('client-key-data')).map((text) => clientOf(text).key);
   const everything = [...texts, ...inside].join('\n');
-  for (const { privateKey } of Object.values(pki.authorities)) {
+  for (const { privateKey } of [...Object.values(pki.authorities), ...Object.values(pki.successors)]) {
     const secret = privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64');
     t.notOk(everything.includes(secret));
   }
@@ -76,12 +82,12 @@ void t.test('the service account key is RSA, and its public half is the other fi
 });
 
 void t.test('clients and servers accept each other over TLS 1.3', async (t) => {
-  const kubeconfigOf = (files: Files, name = 'kubeconfig') => clientOf(files[name] ?? '');
+  const kubeconfigOf = (files: Files) => clientOf(files.kubeconfig ?? '');
   const clients = {
     'system:kube-controller-manager': kubeconfigOf(filesOf('kube.controller-manager')),
     'system:kube-scheduler': kubeconfigOf(filesOf('kube.scheduler')),
     'system:kube-proxy': kubeconfigOf(filesOf('kube.proxy')),
-    [`system:node:${facts.nodeName}`]: kubeconfigOf(filesOf('kube.kubelet'), 'kubelet.kubeconfig'),
+    [`system:node:${facts.nodeName}`]: pair(filesOf('kube.kubelet'), 'client'),
     'hamlet:master': pair(filesOf('master'), 'client'),
     'hamlet:apiserver-kubelet-client': pair(filesOf('kube.apiserver'), 'kubelet-client'),
   };
@@ -107,7 +113,8 @@ void t.test('clients and servers accept each other over TLS 1.3', async (t) => {
 
 void t.test('a kubeconfig has one context and survives any user name', async (t) => {
   const text = kubeconfig({
-    ...{ port: 16443, user: '"#: {x}\n- é\\', authority: 'CA', certificate: 'CERT', privateKey: 'KEY' },
+    ...{ port: 16443, user: '"#: {x}\n- é\\', authority: 'CA' },
+    client: { certificate: 'CERT', privateKey: 'KEY' },
   });
   const config = parse(text) as Kubeconfig;
   t.equal(config.users[0].name, '"#: {x}\n- é\\');
@@ -115,6 +122,17 @@ void t.test('a kubeconfig has one context and survives any user name', async (t)
   t.match(config.contexts, [{ name: 'hamlet', context: { cluster: 'hamlet', user: config.users[0].name } }]);
   t.equal(config.clusters[0].cluster.server, 'https://127.0.0.1:16443');
   t.same(clientOf(text), { ca: 'CA', cert: 'CERT', key: 'KEY' });
+});
+
+void t.test("the kubelet's kubeconfig has no key in it, but the places of two files", (t) => {
+  const { users } = parse(filesOf('kube.kubelet')['kubelet.kubeconfig'] ?? '') as {
+    readonly users: [{ readonly user: object }];
+  };
+  t.same(users[0].user, {
+    'client-certificate': '/run/secrets/kube.kubelet/client.crt',
+    'client-key': '/run/secrets/kube.kubelet/client.key',
+  });
+  t.end();
 });
 
 interface Pair {

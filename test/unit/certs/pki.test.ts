@@ -113,7 +113,7 @@ void t.test('the PKI of another node, or one whose authority has expired, is ref
 });
 
 function stale(node: NodeFacts, atMs: number, of: PkiValues = values) {
-  return staleLeaves(of, parseAuthorities(of, node, atMs), node, atMs);
+  return staleLeaves(of, parseAuthorities(of, node, atMs), node, atMs, defaultLifetimes.renewAfterShare);
 }
 
 void t.test('a leaf that is not there is to be issued, one that is half there is damaged', async (t) => {

@@ -5,30 +5,18 @@ import { HamletError } from '../../../src/lib/errors.js';
 import { poll } from '../../../src/lib/time.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { loadOrBootstrap } from '../../../src/workers/certs/bootstrap.js';
-import { notAfterMs, parsePki, type Pki, type PkiValues } from '../../../src/workers/certs/pki.js';
-import { keepRenewed, nextRenewal, validity } from '../../../src/workers/certs/renewal.js';
-import type { PkiStore } from '../../../src/workers/certs/store.js';
-import { facts, freshPki } from './fixtures.js';
+import { notAfterMs, parsePki, type Pki } from '../../../src/workers/certs/pki.js';
+import * as renewal from '../../../src/workers/certs/renewal.js';
+import { RotationControl } from '../../../src/workers/certs/rotation-control.js';
+import { facts, freshPki, memory } from './fixtures.js';
 
 const startMs = Date.now();
 const values = await freshPki(startMs);
 const pki = parsePki(values, facts, startMs);
 
-/** A store in memory, for faults; the tests with etcd are in test/node. */
-function memory(initial: PkiValues): PkiStore & { fault: Error | undefined } {
-  let held = initial;
-  return {
-    fault: undefined,
-    async read() {
-      if (this.fault !== undefined) throw this.fault;
-      return { values: held, revisions: new Map() };
-    },
-    async write(changed) {
-      held = new Map([...held, ...changed]);
-      return true;
-    },
-  };
-}
+const { renewAfterShare } = defaultLifetimes;
+const nextRenewal = (of: Pki) => renewal.nextRenewal(of, facts, renewAfterShare);
+const validity = (of: Pki, atMs: number) => renewal.validity(of, nextRenewal(of), atMs, undefined);
 
 void t.test('leaves are renewed while the clock goes on, ten times over', async (t) => {
   await using jobs = new JobPool();
@@ -41,19 +29,23 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
   const lifetimes = defaultLifetimes;
   const now = () => nowMs;
   const log = { info: () => undefined };
-  const kept = keepRenewed(pki, {
+  const kept = renewal.keepRenewed(pki, {
     facts,
+    renewAfterShare,
+    rotation: new RotationControl(),
     now,
     renew: () => loadOrBootstrap({ store, jobs, facts, lifetimes, now, log, signal }),
     onPki: (renewed) => seen.push(renewed),
-    onCondition: (condition) => conditions.push(condition),
+    onCondition: (condition) => {
+      if (condition.name === 'CertificatesValid') conditions.push(condition);
+    },
     log: { error: () => undefined },
     lookMs: 5,
     signal,
   });
   kept.catch(() => undefined);
   for (let round = 1; round <= 10; round++) {
-    const before = nextRenewal(seen[round - 1] ?? pki, facts).atMs;
+    const before = nextRenewal(seen[round - 1] ?? pki).atMs;
     nowMs = before - 2_000;
     t.equal(seen.length, round, 'not before two thirds of the life');
     nowMs = before + 1;
@@ -75,7 +67,7 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
   );
 
   store.fault = new HamletError('UNAVAILABLE', 'etcd does not answer');
-  nowMs = nextRenewal(seen.at(-1) ?? pki, facts).atMs + 1;
+  nowMs = nextRenewal(seen.at(-1) ?? pki).atMs + 1;
   const failed = await poll(() => conditions.find(({ status }) => status === 'false'), {
     everyMs: 5,
     timeoutMs: 20_000,
@@ -94,8 +86,8 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
 });
 
 void t.test('the condition says what is wrong before it is too late', async (t) => {
-  const at = (atMs: number) => validity(pki, facts, atMs, undefined);
-  t.match(at(startMs), { name: 'CertificatesValid', status: 'true', message: /13 certificates; / });
+  const at = (atMs: number) => validity(pki, atMs);
+  t.match(at(startMs), { name: 'CertificatesValid', status: 'true', message: /15 certificates; / });
   t.match(at(startMs - 600_000), { status: 'false', reason: 'ClockBehind', message: /set the clock/ });
   const end = notAfterMs(pki.leaves.apiserver.certificate);
   t.match(at(end), { status: 'false', reason: 'Expired', message: /expired on/ });
@@ -118,14 +110,14 @@ void t.test('a leaf that ends with its authority is not renewed, and the authori
     signal,
   };
   const first = await loadOrBootstrap(options);
-  t.equal(validity(first, facts, nowMs, undefined).status, 'true');
+  t.equal(validity(first, nowMs).status, 'true');
   nowMs += 61 * dayMs;
   const second = await loadOrBootstrap(options);
   t.equal(notAfterMs(second.leaves.master.certificate), notAfterMs(second.authorities['id-ca'].certificate));
-  t.equal(nextRenewal(second, facts).atMs, Infinity);
-  t.equal(validity(second, facts, nowMs, undefined).status, 'true');
+  t.equal(nextRenewal(second).atMs, Infinity);
+  t.equal(validity(second, nowMs).status, 'true');
   nowMs += 20 * dayMs;
-  t.match(validity(second, facts, nowMs, undefined), { status: 'false', reason: 'AuthorityExpiring' });
+  t.match(validity(second, nowMs), { status: 'false', reason: 'AuthorityExpiring' });
   t.equal(
     (await loadOrBootstrap(options)).leaves.master.certificate.serialNumber,
     second.leaves.master.certificate.serialNumber,

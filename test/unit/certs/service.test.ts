@@ -10,6 +10,7 @@ import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { AuditTrail } from '../../../src/workers/certs/audit.js';
 import { notAfterMs, notBeforeMs, parsePki } from '../../../src/workers/certs/pki.js';
 import { backdatedMs } from '../../../src/workers/certs/profiles.js';
+import { RotationControl } from '../../../src/workers/certs/rotation-control.js';
 import { CertsService } from '../../../src/workers/certs/service.js';
 import { facts, freshPki, never, valueOf } from './fixtures.js';
 import { lint } from './rfc5280.js';
@@ -24,7 +25,7 @@ const caller = { transport: 'unix', uid: 1001, pid: 4711 } as const;
 const everybody = { allowMasters: true, identities: ['*'] };
 const folder = t.testdir();
 
-function newService(policy = everybody): CertsService {
+function newService(policy = everybody, rotation = new RotationControl()): CertsService {
   return new CertsService({
     jobs,
     apiserverPort: 6443,
@@ -33,6 +34,8 @@ function newService(policy = everybody): CertsService {
     policy,
     audit: new AuditTrail(path.join(folder, 'audit.jsonl')),
     now: () => nowMs,
+    rotation,
+    secretsFolder: '/run/secrets',
   });
 }
 
@@ -205,9 +208,38 @@ void t.test('the policy says for whom nothing is issued', async (t) => {
   }
 });
 
+void t.test('a rotation is asked for by debug clients, and waits for the kubelet worker', async (t) => {
+  const rotation = new RotationControl(() => performance.now(), 0);
+  const service = newService(everybody, rotation);
+  const { handlers } = service;
+  await t.rejects(async () => handlers.rotate({}, debug), { code: 'UNAVAILABLE' });
+  service.state = { kind: 'ready', pki };
+  await t.rejects(async () => handlers.rotate({}, kubelet), { code: 'PERMISSION_DENIED' });
+  t.match(await handlers.list({}, debug), { rotation: { phase: 'none' } });
+  const answer = handlers.rotate({}, debug);
+  t.equal(rotation.facts.asked, true);
+  const trusting = { ...pki, rotation: { phase: 'trusting', sinceMs: nowMs } } as const;
+  service.state = { kind: 'ready', pki: trusting };
+  t.match(await answer, { phase: 'trusting', message: /is made to trust/ });
+  t.match(await handlers.rotate({}, debug), { phase: 'trusting' }, 'asked again it says how far it is');
+  t.equal(rotation.facts.asked, false);
+
+  const stop = new AbortController();
+  const items = handlers.renewals({}, { signal: stop.signal, source: 'kubelet' });
+  for await (const { revision, thorough } of items) {
+    t.equal(thorough, true);
+    t.equal(rotation.facts.delivered, false);
+    t.throws(() => handlers.delivered({ revision }, debug), { code: 'PERMISSION_DENIED' });
+    await handlers.delivered({ revision }, kubelet);
+    t.equal(rotation.facts.delivered, true);
+    break;
+  }
+  stop.abort();
+});
+
 void t.test('every certificate is listed, with its next renewal', async (t) => {
   const { certificates } = await readyService().handlers.list({}, debug);
-  t.equal(certificates.length, 13);
+  t.equal(certificates.length, 15);
   t.same(certificates[0], {
     name: 'id-ca',
     subject: `CN=${facts.nodeName} ID CA`,

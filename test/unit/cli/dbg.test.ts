@@ -44,11 +44,11 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, boot, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, boot, history, certs, rotate-ca, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, boot, history, certs, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, boot, history, certs, rotate-ca, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
@@ -274,7 +274,11 @@ void t.test('certs', async (t) => {
     authority,
     { ...leaf, notAfterMs: nowMs + 90 * dayMs, renewalMs: nowMs + 60 * dayMs },
   ];
-  const endpoint = await serveDebugApi(t, { listCertificates: async () => ({ certificates }) });
+  let rotation = { phase: 'none', message: 'no rotation is under way' };
+  const endpoint = await serveDebugApi(t, {
+    rotateAuthorities: async () => ({ rotation }),
+    listCertificates: async () => ({ certificates, rotation }),
+  });
   const [text, , code] = await run(['certs'], endpoint);
   t.equal(code, 0);
   t.match(text.split('\n'), [
@@ -289,6 +293,11 @@ void t.test('certs', async (t) => {
     { name: 'apiserver', serial: '0123456789abcdef0123', names: ['localhost'], renewal: /T/ },
   ]);
   t.match(await run(['certs', 'apiserver'], endpoint), ['', /too much/, 2]);
+
+  rotation = { phase: 'settling', message: 'the new authorities sign' };
+  t.match(await run(['certs'], endpoint), [/\n\nRotation: the new authorities sign\n$/, '', 0]);
+  t.match(await run(['rotate-ca'], endpoint), ['the new authorities sign\n', '', 0]);
+  t.match(await run(['rotate-ca', 'id-ca'], endpoint), ['', /too much/, 2]);
 });
 
 void t.test('audit', async (t) => {

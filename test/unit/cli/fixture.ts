@@ -28,6 +28,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       getBoot: missing,
       listCertificates: missing,
       listIssuedCredentials: missing,
+      rotateAuthorities: missing,
       ...handlers,
     },
     {

@@ -22,8 +22,7 @@ async function startNode(t: Test) {
     port: 6443,
     user: 'jane',
     authority: 'CA\n',
-    certificate: 'CERT\n',
-    privateKey: 'KEY\n',
+    client: { certificate: 'CERT\n', privateKey: 'KEY\n' },
   });
   const endpoint = await serveDebugApi(t, {
     getDebugKubeconfig: async (request) => {

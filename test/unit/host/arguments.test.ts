@@ -17,6 +17,7 @@ void t.test('a command line says what to do', async (t) => {
   for (const words of [['--help'], ['-h'], ['reset', '--help'], ['run', '-h']]) {
     t.equal(parseArguments(words).command, 'help');
   }
+  t.match(parseArguments(['pki', 'rotate-ca']), { command: 'pki', dbg: ['rotate-ca'] });
   t.match(parseArguments(['pki', 'list', '-o', 'json']), { command: 'pki', dbg: ['certs', '--output=json'] });
 });
 
@@ -38,8 +39,8 @@ void t.test('a wrong command line is named, with the way to the right one', asyn
     [['--verbose'], "Unknown option '--verbose'"],
     [['--config'], "Option '--config <value>' argument missing"],
     [['-o', 'json'], '--output belongs to pki list'],
-    [['pki'], 'hamlet pki knows "list"'],
-    [['pki', 'list', 'all'], 'hamlet pki knows "list"'],
+    [['pki'], 'hamlet pki knows "list" and "rotate-ca"'],
+    [['pki', 'list', 'all'], 'unexpected "all"'],
   ];
   for (const [words, problem] of wrong) {
     t.throws(
@@ -52,6 +53,6 @@ void t.test('a wrong command line is named, with the way to the right one', asyn
 
 void t.test('the usage fits into a terminal and names every command', async (t) => {
   for (const line of usage.split('\n')) t.ok(line.length <= 110, line);
-  for (const command of ['run', 'reset', 'pki list', '--config', '--yes', '--help'])
+  for (const command of ['run', 'reset', 'pki list', 'pki rotate-ca', '--config', '--yes', '--help'])
     t.ok(usage.includes(command));
 });

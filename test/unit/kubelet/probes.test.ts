@@ -113,7 +113,7 @@ void t.test(
 void t.test('an HTTPS endpoint has to know the node’s CA, and gets its client certificate', async (t) => {
   const pki = parsePki(await freshPki(), facts, Date.now());
   const files = (holder: 'kube.apiserver' | 'kube.scheduler' | 'master') => {
-    const all = credentialFiles(pki, holder, 6443);
+    const all = credentialFiles(pki, holder, { apiserverPort: 6443, secretsFolder: '/run/secrets' });
     return (name: string) => Buffer.from(all.find((file) => file.name === name)?.data ?? []);
   };
   const serving = files('kube.scheduler');

@@ -10,6 +10,7 @@ void t.test('lifetimes have sound defaults and can be set', async (t) => {
     leafMs: 90 * 24 * hourMs,
     debugMs: hourMs,
     debugMaxMs: 24 * hourMs,
+    renewAfterShare: 2 / 3,
   });
   t.match(lifetimes({ caTtl: '2h', leafTtl: '5m', debugTtl: '30s' }), {
     authorityMs: 2 * hourMs,

@@ -16,9 +16,9 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     name: 'kube.apiserver',
     needs: ['etcd'],
     credentials: 'ramfs',
-    // It looks at these once a minute, or when it opens a connection. ca.crt is not among them: what it knows the
-    // kubelet by is read once.
+    // It looks at these once a minute, or when it opens a connection. What it knows the kubelet by is read once.
     reloads: [
+      'ca.crt',
       'apiserver.crt',
       'apiserver.key',
       'kubelet-client.crt',
@@ -27,6 +27,7 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
       'front-proxy.key',
       'aggregation-ca.crt',
     ],
+    trustsAtStart: ['kubelet-ca.crt'],
     stopPatienceMs: 30_000,
     prepare() {
       ensureFolder(config.paths.run);
@@ -52,7 +53,7 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
         `--client-ca-file=${secret('ca.crt')}`,
         `--tls-cert-file=${secret('apiserver.crt')}`,
         `--tls-private-key-file=${secret('apiserver.key')}`,
-        `--kubelet-certificate-authority=${secret('ca.crt')}`,
+        `--kubelet-certificate-authority=${secret('kubelet-ca.crt')}`,
         `--kubelet-client-certificate=${secret('kubelet-client.crt')}`,
         `--kubelet-client-key=${secret('kubelet-client.key')}`,
         // The node's name need not resolve anywhere; its address is in the kubelet's certificate.

@@ -8,7 +8,7 @@ import type { ImageImporter } from '../images.js';
 import { kubeletConfiguration } from '../kubelet-configuration.js';
 import { probeHttp } from '../probes.js';
 
-/** The kubelet on containerd's socket. Its four credential files stay on disk, for its next start without us. */
+/** The kubelet on containerd's socket. Four credential files stay on disk, for its next start without us. */
 export function kubelet(context: Context, images: ImageImporter): Component {
   const { config, components, features, node } = context;
   const file = path.join(config.paths.run, 'kubelet.json');
@@ -22,6 +22,12 @@ export function kubelet(context: Context, images: ImageImporter): Component {
     // From its port's opening to its readiness the API server takes seconds; the kubelet has enough to do meanwhile.
     follows: ['kube.apiserver'],
     credentials: 'state',
+    volatile: ['client.crt', 'client.key'],
+    // Its own certificate it reads again by itself in the releases from 1.31 on, and in this project's own build.
+    reloads: ['ca.crt', 'kubelet.crt', 'kubelet.key', 'client.crt', 'client.key'],
+    serves: { port: config.ports.kubelet, file: 'kubelet.crt' },
+    // What it knows the API server by is in there; the rest of it stays as it is.
+    trustsAtStart: ['kubelet.kubeconfig'],
     async prepare(signal) {
       ensureFolder(config.paths.kubelet);
       ensureFolder(volumePluginDir);

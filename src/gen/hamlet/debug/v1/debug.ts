@@ -741,23 +741,109 @@ export function decodeListCertificatesRequest(bytes: Uint8Array): ListCertificat
 export interface ListCertificatesResponse {
   /** The authorities, then the leaves. */
   readonly certificates: readonly Certificate[];
+  /** How far a rotation of the authorities is. */
+  readonly rotation: Rotation | undefined;
 }
 
 export function encodeListCertificatesResponse(message: ListCertificatesResponse): Buffer {
   const writer = new ProtoWriter();
   for (const item of message.certificates) writer.bytes(1, encodeCertificate(item));
+  if (message.rotation !== undefined) writer.bytes(2, encodeRotation(message.rotation));
   return writer.finish();
 }
 
 export function decodeListCertificatesResponse(bytes: Uint8Array): ListCertificatesResponse {
-  const message: { certificates: Certificate[] } = {
+  const message: { certificates: Certificate[]; rotation: Rotation | undefined } = {
     certificates: [],
+    rotation: undefined,
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
     switch (reader.tag) {
       case 10: // field 1
         message.certificates.push(decodeCertificate(reader.bytes()));
+        break;
+      case 18: // field 2
+        message.rotation = decodeRotation(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export type RotateAuthoritiesRequest = Readonly<Record<string, never>>;
+
+export function encodeRotateAuthoritiesRequest(_message: RotateAuthoritiesRequest): Buffer {
+  return new ProtoWriter().finish();
+}
+
+export function decodeRotateAuthoritiesRequest(bytes: Uint8Array): RotateAuthoritiesRequest {
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) reader.skip();
+  return {};
+}
+
+export interface RotateAuthoritiesResponse {
+  /** How far the rotation is. */
+  readonly rotation: Rotation | undefined;
+}
+
+export function encodeRotateAuthoritiesResponse(message: RotateAuthoritiesResponse): Buffer {
+  const writer = new ProtoWriter();
+  if (message.rotation !== undefined) writer.bytes(1, encodeRotation(message.rotation));
+  return writer.finish();
+}
+
+export function decodeRotateAuthoritiesResponse(bytes: Uint8Array): RotateAuthoritiesResponse {
+  const message: { rotation: Rotation | undefined } = {
+    rotation: undefined,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.rotation = decodeRotation(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** Rotation is the replacement of the authorities by others. */
+export interface Rotation {
+  /**
+   * `none`; `trusting` while every component is made to trust the new authorities; `settling` while those sign and the
+   * old ones are still trusted.
+   */
+  readonly phase: string;
+  /** The same as a sentence for people. */
+  readonly message: string;
+}
+
+export function encodeRotation(message: Rotation): Buffer {
+  const writer = new ProtoWriter();
+  if (message.phase !== '') writer.string(1, message.phase);
+  if (message.message !== '') writer.string(2, message.message);
+  return writer.finish();
+}
+
+export function decodeRotation(bytes: Uint8Array): Rotation {
+  const message: { phase: string; message: string } = {
+    phase: '',
+    message: '',
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.phase = reader.string();
+        break;
+      case 18: // field 2
+        message.message = reader.string();
         break;
       default:
         reader.skip();
@@ -1372,5 +1458,20 @@ export const nodeDebugService = {
     requestDeserialize: decodeListCertificatesRequest,
     responseSerialize: encodeListCertificatesResponse,
     responseDeserialize: decodeListCertificatesResponse,
+  },
+  /**
+   * RotateAuthorities begins to replace the authorities of the node's PKI, or says how far that is.
+   *
+   * It goes on by itself, also after a restart of the node, and is over when AuthoritiesSettled is true again.
+   * UNAVAILABLE while there is no PKI.
+   */
+  rotateAuthorities: {
+    path: '/hamlet.debug.v1.NodeDebugService/RotateAuthorities',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeRotateAuthoritiesRequest,
+    requestDeserialize: decodeRotateAuthoritiesRequest,
+    responseSerialize: encodeRotateAuthoritiesResponse,
+    responseDeserialize: decodeRotateAuthoritiesResponse,
   },
 } as const;

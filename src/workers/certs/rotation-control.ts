@@ -1,0 +1,67 @@
+import { sleep } from '../../lib/time.js';
+import { trusted, type Pki } from './pki.js';
+import { authorityNames } from './profiles.js';
+import type { RotationFacts } from './rotation.js';
+
+/** The API server and the kubelet look at the files with the authorities they trust once a minute. */
+export const rereadMs = 65_000;
+
+/** What a rotation goes by and the record of it does not say: who wants one, and what the components have by now. */
+export class RotationControl {
+  readonly #now: () => number;
+  readonly #rereadMs: number;
+  #asked = false;
+  /** What has to be trusted, and from which revision on the files say so. */
+  #trust = { key: '', since: 0 };
+  /** When every component first had such files; undefined until then. */
+  #deliveredAtMs: number | undefined;
+  #wake = new AbortController();
+
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(now: () => number = () => performance.now(), waitMs = rereadMs) {
+    this.#now = now;
+    this.#rereadMs = waitMs;
+  }
+
+  get facts(): Omit<RotationFacts, 'nowMs'> {
+    const atMs = this.#deliveredAtMs;
+    return { asked: this.#asked, delivered: atMs !== undefined && this.#now() - atMs >= this.#rereadMs };
+  }
+
+  /** Asks for a rotation; one that is under way is the one that was asked for. */
+  request(): void {
+    this.#asked = true;
+    this.#wake.abort();
+  }
+
+  /** This PKI is handed out from now on, as this revision. */
+  publish(revision: number, pki: Pki): void {
+    if (pki.rotation !== undefined) this.#asked = false;
+    const authorities = authorityNames.flatMap((name) => trusted(pki, name));
+    const key = [
+      pki.rotation?.phase ?? '',
+      ...authorities.map(({ fingerprint256 }) => fingerprint256),
+    ].join();
+    // Leaves that are renewed in between are no reason to wait anew.
+    if (key === this.#trust.key) return;
+    this.#trust = { key, since: revision };
+    this.#deliveredAtMs = undefined;
+  }
+
+  /** Every component has the files of this revision. */
+  deliver(revision: number): void {
+    if (revision >= this.#trust.since) this.#deliveredAtMs ??= this.#now();
+  }
+
+  /** Waits, but no longer than until a rotation is asked for. Throws the signal's reason. */
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const wake = this.#wake.signal;
+    try {
+      await sleep(ms, AbortSignal.any([signal, wake]));
+    } catch (error) {
+      if (!wake.aborted) throw error;
+      signal.throwIfAborted();
+      this.#wake = new AbortController();
+    }
+  }
+}

@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 // Writes src/gen/ from proto/: for each .proto file the messages as interfaces, their codecs on src/lib/protobuf.ts,
-// and the services in the form that @grpc/grpc-js takes. With --check it only says whether src/gen/ is up to date.
+// and the services in the form that @grpc/grpc-js takes; the standard services below proto/grpc/ are small enough to be
+// read and written by hand. descriptors.ts has all of them as the reflection service gives them to clients.
+// With --check it only says whether src/gen/ is up to date.
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
+import descriptor from 'protobufjs/ext/descriptor/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const protoDir = path.join(root, 'proto');
@@ -149,9 +152,45 @@ function generate(file) {
   ].join('\n');
 }
 
-const wanted = new Map();
-for (const file of readdirSync(protoDir, { recursive: true })) {
-  if (file.endsWith('.proto')) wanted.set(file.replace(/\.proto$/, '.ts'), generate(file));
+/** Every file as a FileDescriptorProto, with what it defines. */
+function descriptors(files) {
+  const entries = files.map((file) => {
+    const root = new protobuf.Root();
+    const source = readFileSync(path.join(protoDir, file), 'utf8');
+    // The names as they are written: whoever reads the description makes its own of them.
+    const { package: packageName } = protobuf.parse(source, root, { keepCase: true });
+    root.resolveAll();
+    const [found] = root.toDescriptor('proto3').file.filter((one) => one.package === packageName);
+    found.name = file;
+    const names = root.lookup(packageName).nestedArray.map((item) => item.fullName.slice(1));
+    const services = found.service.map((service) => `${packageName}.${service.name}`);
+    const bytes = Buffer.from(descriptor.FileDescriptorProto.encode(found).finish());
+    return `  {
+    file: '${file}',
+    services: ${JSON.stringify(services)},
+    symbols: ${JSON.stringify(names)},
+    base64: '${bytes.toString('base64')}',
+  },\n`;
+  });
+  return `// Generated from proto/ by \`npm run gen\`. Do not edit.
+
+/** A file of proto/: what it defines, and itself as a FileDescriptorProto. */
+export interface ProtoFile {
+  readonly file: string;
+  readonly services: readonly string[];
+  readonly symbols: readonly string[];
+  readonly base64: string;
+}
+
+export const protoFiles: readonly ProtoFile[] = [\n${entries.join('')}];\n`;
+}
+
+const protos = readdirSync(protoDir, { recursive: true })
+  .filter((file) => file.endsWith('.proto'))
+  .sort();
+const wanted = new Map([['descriptors.ts', descriptors(protos)]]);
+for (const file of protos) {
+  if (!file.startsWith('grpc/')) wanted.set(file.replace(/\.proto$/, '.ts'), generate(file));
 }
 let existing = [];
 try {

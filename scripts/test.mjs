@@ -17,7 +17,7 @@ const suites = {
 };
 /** A suite that has files of the others in it runs only when it is asked for. */
 const gathered = {
-  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*', 'pki/*'],
+  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*', 'kubernetes/debug*', 'pki/*'],
 };
 
 const asked = process.argv.slice(2);

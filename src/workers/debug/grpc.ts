@@ -1,6 +1,7 @@
 import {
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   logVerbosity,
@@ -21,6 +22,7 @@ const maxMessageChars = 4_096;
 /** A method as src/gen/ has it; `never`, because here it may take any message. */
 interface MethodEntry {
   readonly path: string;
+  readonly requestStream: boolean;
   readonly responseStream: boolean;
   readonly requestDeserialize: (bytes: Buffer) => unknown;
   readonly responseSerialize: (message: never) => Buffer;
@@ -35,10 +37,15 @@ export interface DebugCall extends CallOptions {
 
 type Reply<M extends MethodEntry> = Parameters<M['responseSerialize']>[0];
 
+/** One message, or all that a caller sends. */
+type Incoming<M extends MethodEntry> = M['requestStream'] extends true
+  ? AsyncIterable<ReturnType<M['requestDeserialize']>>
+  : ReturnType<M['requestDeserialize']>;
+
 /** What a service's methods do, one function each. One that answers with a stream ends when the signal is aborted. */
 export type ServiceHandlers<S extends ServiceTable> = {
   readonly [K in keyof S]: (
-    request: ReturnType<S[K]['requestDeserialize']>,
+    request: Incoming<S[K]>,
     call: DebugCall,
   ) => S[K]['responseStream'] extends true ? AsyncIterable<Reply<S[K]>> : Promise<Reply<S[K]>>;
 };
@@ -58,7 +65,29 @@ export interface ListenOptions<S extends ServiceTable> {
   /** 0 takes a free one. */
   readonly port: number;
   readonly roles: MethodRoles<S>;
+  /** Services beside the first one; see method(). */
+  readonly also?: readonly Method[];
   readonly log: DebugLog;
+}
+
+/** A method whose handler takes what it reads and gives what it writes. */
+export interface Method {
+  readonly name: string;
+  readonly entry: MethodEntry;
+  readonly handler: (request: never, call: DebugCall) => unknown;
+  readonly role: Exclude<Role, 'none'>;
+}
+
+/** The methods of a service, each with its handler and the role that it asks for. */
+export function methodsOf<S extends ServiceTable>(
+  service: S,
+  handlers: ServiceHandlers<S>,
+  roles: MethodRoles<S>,
+): Method[] {
+  return Object.entries(service).flatMap(([name, entry]): Method[] => {
+    const [handler, role] = [handlers[name], roles[name]];
+    return handler === undefined || role === undefined ? [] : [{ name, entry, handler, role }];
+  });
 }
 
 export interface DebugServer {
@@ -91,16 +120,16 @@ export async function listen<S extends ServiceTable>(
   const refusals = new Refusals(options.log, monotonic);
   const budget = new CallBudget(monotonic);
   const peers = new Peers();
-  for (const name of Object.keys(service)) {
-    const method = service[name];
-    const handler = handlers[name];
-    const role = options.roles[name];
-    if (method === undefined || handler === undefined || role === undefined) continue;
+  const methods = [...methodsOf(service, handlers, options.roles), ...(options.also ?? [])];
+  for (const { name, entry, handler, role } of methods) {
     const admit = (peer: Peer): void => admitCall(peer, name, role, budget, refusals);
     const surroundings = { peers, admit, log: options.log };
-    const { path, requestDeserialize } = method;
-    const responseSerialize = method.responseSerialize as (response: unknown) => Buffer;
-    if (method.responseStream) {
+    const { path, requestDeserialize } = entry;
+    const responseSerialize = entry.responseSerialize as (response: unknown) => Buffer;
+    if (entry.requestStream) {
+      const handle = streaming(path, handler as StreamHandler, surroundings);
+      server.register(path, handle, responseSerialize, requestDeserialize, 'bidi');
+    } else if (entry.responseStream) {
       const handle = streaming(path, handler as StreamHandler, surroundings);
       server.register(path, handle, responseSerialize, requestDeserialize, 'serverStream');
     } else {
@@ -189,16 +218,18 @@ function unary(path: string, handler: UnaryHandler, { peers, admit, log }: Surro
   };
 }
 
-/** The same for a stream: it runs for as long as its caller wants, and waits for a caller that does not read. */
+/** The same for a stream, and for one that answers another: it runs for as long as its caller wants, and waits for a caller that does not read. */
 function streaming(path: string, handler: StreamHandler, { peers, admit, log }: Surroundings) {
-  return (call: ServerWritableStream<unknown, unknown>): void => {
+  return (call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>): void => {
     const cancelled = new AbortController();
     const { signal } = cancelled;
     call.once('cancelled', () => cancelled.abort());
     const answer = async (): Promise<void> => {
       const peer = peers.of(call);
       admit(peer);
-      for await (const item of handler(call.request, { signal, peer })) {
+      // A caller that has asked everything is still to be answered: the call must not end with what it sends.
+      const request = 'request' in call ? call.request : call.iterator({ destroyOnReturn: false });
+      for await (const item of handler(request, { signal, peer })) {
         if (signal.aborted) return;
         if (!call.write(item)) await once(call, 'drain', { signal });
       }

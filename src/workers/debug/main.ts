@@ -6,6 +6,8 @@ import { logs } from '../../ipc/services/logs.js';
 import { runWorker } from '../run.js';
 import { listen } from './grpc.js';
 import { debugHandlers, debugRoles } from './handlers.js';
+import { healthMethods } from './health.js';
+import { reflectionMethods } from './reflection.js';
 
 /** How long an open debug call may go on when the node stops. */
 const stopPatienceMs = 500;
@@ -18,11 +20,13 @@ export interface DebugData {
 }
 
 await runWorker<DebugData>('debug', async ({ connection, data, log }) => {
+  const hostClient = client(connection, host);
   const handlers = debugHandlers({
     certs: client(connection, certs),
     logs: client(connection, logs),
-    host: client(connection, host),
+    host: hostClient,
   });
-  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, log });
+  const also = [...healthMethods(hostClient), ...reflectionMethods()];
+  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, also, log });
   return { stop: () => server.close(stopPatienceMs) };
 });

@@ -303,6 +303,12 @@ async function startOtherSoftware(t: Test): Promise<void> {
   t.teardown(() => {
     if (!hadShims) execFileSync('find', [shims, '-depth', '-type', 'd', '-empty', '-delete']);
   });
+  // runc makes it for containerd's namespace of that name, and leaves it when the container is gone.
+  const cgroups = readdirSync('/sys/fs/cgroup').map((name) => path.join('/sys/fs/cgroup', name, 'default'));
+  const hadCgroups = new Set(cgroups.filter((folder) => existsSync(folder)));
+  t.teardown(() => {
+    for (const folder of cgroups) if (!hadCgroups.has(folder) && existsSync(folder)) rmdirSync(folder);
+  });
   const containerd = spawn('containerd', ['--config', configuration], { stdio: 'ignore' });
   t.teardown(async () => {
     const ended = new Promise((resolve) => containerd.once('exit', resolve));

@@ -8,11 +8,11 @@ const lastStep = 'NodeReady';
 
 /** What waits for what, where nobody says so: these steps wait inside of a worker. */
 const knownWaits: Readonly<Record<string, readonly string[]>> = {
-  'hamlet.logs': ['hamlet'],
+  'hamlet.logs': ['hamlet.kubelet'],
   'hamlet.debug': ['hamlet'],
   components: ['hamlet'],
   IPAssigned: ['hamlet'],
-  'hamlet.certs': ['components', 'IPAssigned'],
+  'hamlet.certs': ['hamlet.kubelet'],
   'hamlet.kubelet': ['components', 'IPAssigned'],
   'hamlet.reconciler': ['PKIReady'],
   etcd: ['hamlet.kubelet'],

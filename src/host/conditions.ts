@@ -59,10 +59,15 @@ export class ConditionBoard {
   }
 
   /** Resolves when a condition is true: with true, or with false when the signal was aborted before. */
-  async becomesTrue(name: string, signal: AbortSignal): Promise<boolean> {
+  becomesTrue(name: string, signal: AbortSignal): Promise<boolean> {
+    return this.when(name, ({ status }) => status === 'true', signal);
+  }
+
+  /** Resolves when a condition is as asked: with true, or with false when the signal was aborted before. */
+  async when(name: string, holds: (condition: Condition) => boolean, signal: AbortSignal): Promise<boolean> {
     this.get(name);
     for await (const { conditions } of this.watch(signal)) {
-      if (conditions.some((condition) => condition.name === name && condition.status === 'true')) return true;
+      if (conditions.some((condition) => condition.name === name && holds(condition))) return true;
     }
     return false;
   }

@@ -7,7 +7,7 @@ import { client } from '../ipc/client.js';
 import { connect } from '../ipc/connection.js';
 import { serve } from '../ipc/server.js';
 import { certs } from '../ipc/services/certs.js';
-import { host } from '../ipc/services/host.js';
+import { host, type Condition } from '../ipc/services/host.js';
 import { kubelet } from '../ipc/services/kubelet.js';
 import { logs } from '../ipc/services/logs.js';
 import type { Components } from '../platform/components.js';
@@ -39,11 +39,11 @@ export interface NodeOptions {
   readonly config: Config;
   /** The worker threads' main files. */
   readonly workers: Readonly<Record<WorkerName, URL>>;
-  /** Finds the component binaries, and goes on to check them. */
+  /** Finds the component binaries; nothing of what was built here is run before `verify` has resolved. */
   readonly findComponents: (
     config: Config,
     signal: AbortSignal,
-  ) => Promise<{ readonly components: Components; readonly verified: Promise<void> }>;
+  ) => Promise<{ readonly components: Components; readonly verify: () => Promise<void> }>;
   /** Aborted when everything is to stop. */
   readonly stop: AbortSignal;
   /** Aborted when this run is to end and leave all components to the next one. */
@@ -170,20 +170,28 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   };
 
   try {
-    start('logs', () => pipes.workerData());
     if (config.debug.enabled) {
       const { address } = config.debug;
       start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug }));
     }
+    const startLogs = () => start('logs', () => pipes.workerData());
+    const waiting = waitForMachine(config, board, signal);
+    const waits = board.get('IPAssigned').status !== 'true';
+    if (waits) startLogs();
     const [foundNow, machine] = await Promise.all([
       options.findComponents(config, signal).finally(boot.begin('components')),
-      waitForMachine(config, board, signal),
+      waiting,
     ]);
-    const { components: found, verified: checked } = foundNow;
+    const { components: found, verify } = foundNow;
     components = found;
     linkPrograms(found.programs, run.bin);
     const { name } = loadNodeIdentity(config.paths.state);
     const node = { name, address: machine.address };
+    start('kubelet', () => ({ config, components: found, machine, node }));
+    // Two threads at first, for debug calls and for etcd, because a small machine has no processor for more. What the
+    // others read waits in its pipes, or for etcd. If the second fails, its log is what people will ask for.
+    const isLoaded = ({ status, reason }: Condition) => status === 'true' || reason === 'backoff';
+    await board.when('hamlet.kubelet', isLoaded, signal);
     start('certs', () => ({
       config,
       nodeName: name,
@@ -192,8 +200,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       etcdSocket: etcdSocket(config.paths.run),
       sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'PKI in etcd'),
     }));
-    start('kubelet', () => ({ config, components: found, machine, node }));
-    await Promise.race([aborted(), checked]);
+    if (!waits) startLogs();
+    // etcd, which comes first, is the distribution's own.
+    await Promise.race([aborted(), verify()]);
     if (!signal.aborted) verified.resolve(undefined);
     options.onRunning();
     // Without a credential it can do nothing, and loading it would take the processor from etcd and the certificates.

@@ -107,9 +107,9 @@ void t.test('a start finds the binary at once, and what is altered by the end of
     t.pass('etcd, containerd or runc are not installed here: the rest needs them', { skip: true });
     return;
   }
-  await good.verified;
+  await good.verify();
   writeFileSync(kube, 'The kube');
-  await t.rejects((await find())?.verified ?? Promise.resolve(), {
+  await t.rejects((await find())?.verify() ?? Promise.resolve(), {
     code: 'FAILED_PRECONDITION',
     message: /kube is not what was built[^]*npm start/,
   });

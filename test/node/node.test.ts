@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import http from 'node:http';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import t from 'tap';
 import { componentNames } from '../../src/lib/names.js';
 import { poll } from '../../src/lib/time.js';
@@ -187,9 +188,10 @@ void t.test('a node from its first start to its reset', async (t) => {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const times = new Map<string, number>();
-    watch.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      for (const [, event = ''] of chunk.matchAll(/^(\w+)\s+hamlet:psp-default\b/gm))
-        times.set(event, performance.now());
+    // By lines: kubectl writes a line in pieces, which arrive as they like.
+    createInterface(watch.stdout).on('line', (line) => {
+      const event = /^(\w+)\s+hamlet:psp-default\b/.exec(line)?.[1];
+      if (event !== undefined) times.set(event, performance.now());
     });
     t.teardown(() => watch.kill('SIGTERM'));
     await poll(() => times.has('ADDED') || undefined, { everyMs: 20, timeoutMs: 20_000, what: 'the watch' });

@@ -12,6 +12,7 @@ import { linkPrograms } from '../../src/platform/programs.js';
 import { resolveComponents } from '../../src/provision/components.js';
 import { poll } from '../../src/lib/time.js';
 import { TestNode } from '../../test/node/support/hamlet.js';
+import { median } from '../median.js';
 
 /** How Hamlet's start compares with a plain shell script's, and what it costs: `npm run bench:boot`. */
 const { values } = parseArgs({
@@ -173,16 +174,12 @@ async function firstDebugCall(): Promise<void> {
   }
 }
 
-function median(name: string): number {
-  const sorted = [...(figures.get(name) ?? [])].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return sorted.length % 2 === 1
-    ? (sorted[Math.floor(middle)] ?? NaN)
-    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+function medianOf(name: string): number {
+  return median(figures.get(name) ?? []);
 }
 
 function report(): void {
-  const ratio = (a: string, b: string): number => median(a) / median(b);
+  const ratio = (a: string, b: string): number => medianOf(a) / medianOf(b);
   const rows = [
     {
       name: 'exec to NodeReady against the script, empty state',
@@ -199,12 +196,12 @@ function report(): void {
       value: ratio('hamlet: first answered debug call, ms', 'node -e 0, ms'),
       target: 5,
     },
-    { name: 'resident memory, MB', value: median('hamlet: resident memory, MB'), target: 150 },
+    { name: 'resident memory, MB', value: medianOf('hamlet: resident memory, MB'), target: 150 },
   ];
   const targets = rows.map((row) => ({ ...row, met: row.value <= row.target }));
   process.stdout.write(`\nMedians of ${runs} runs:\n`);
   for (const name of figures.keys())
-    process.stdout.write(`  ${name.padEnd(58)} ${median(name).toFixed(1)}\n`);
+    process.stdout.write(`  ${name.padEnd(58)} ${medianOf(name).toFixed(1)}\n`);
   process.stdout.write('\n');
   for (const { name, value, target, met } of targets) {
     const verdict = met ? 'met' : 'not met';

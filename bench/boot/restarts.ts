@@ -15,6 +15,7 @@ import { resolveComponents } from '../../src/provision/components.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
 import type { Component } from '../../src/workers/kubelet/component.js';
 import { TestNode } from '../../test/node/support/hamlet.js';
+import { median } from '../median.js';
 
 /**
  * From a component's SIGKILL to its exec, and to healthy again: etcd under Hamlet, after a healthy spell on a whole
@@ -131,20 +132,19 @@ async function startRunsv(): Promise<Supervised & { end(): void }> {
   };
 }
 
-function median(name: string, figure: (figures: Figures) => number): number {
-  const sorted = (figures.get(name) ?? []).map(figure).sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+function medianOf(name: string, figure: (figures: Figures) => number): number {
+  return median((figures.get(name) ?? []).map(figure));
 }
 
 function report(): void {
-  const exec = (name: string) => median(name, ({ execMs }) => execMs);
-  const start = (name: string) => median(name, ({ execMs, healthyMs }) => healthyMs - execMs);
+  const exec = (name: string) => medianOf(name, ({ execMs }) => execMs);
+  const start = (name: string) => medianOf(name, ({ execMs, healthyMs }) => healthyMs - execMs);
   const rows = [
     { name: 'SIGKILL to exec against runsv', value: exec('hamlet') / exec('runsv'), target: 1 },
     { name: 'SIGKILL to exec, ms', value: exec('hamlet'), target: 50 },
     {
       name: "SIGKILL to healthy against the component's own start",
-      value: median('hamlet', ({ healthyMs }) => healthyMs) / start('hamlet'),
+      value: medianOf('hamlet', ({ healthyMs }) => healthyMs) / start('hamlet'),
       target: 1.1,
     },
   ];

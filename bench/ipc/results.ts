@@ -1,3 +1,4 @@
+import { median } from '../median.js';
 import type { Measured } from './contender.js';
 import type { ContenderName, ScenarioName } from './scenarios.js';
 
@@ -10,13 +11,6 @@ const figures: Readonly<Record<Figure, (measured: Measured) => number>> = {
   /** Microseconds of processor time for each call. */
   cpuUs: ({ cpuUs, count }) => cpuUs / count,
 };
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
-}
 
 /** What was measured, round by round. */
 export class Results {

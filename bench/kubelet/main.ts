@@ -10,6 +10,7 @@ import { silentProgress } from '../../src/provision/progress.js';
 import { list, pod } from '../../test/kubernetes/volumes.js';
 import { TestNode } from '../../test/node/support/hamlet.js';
 import { testImage, writeTestImage } from '../../test/node/support/image.js';
+import { median } from '../median.js';
 import { mountsPerSecond } from './mounts.js';
 import { countPrograms, cpuMs, openSummary, type Summary } from './kubelet.js';
 import { KubeletSwitch, type Mode } from './switch.js';
@@ -190,10 +191,6 @@ function objects(): object {
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'secret' }, stringData: data },
     ...Array.from({ length: pods }, (_, index) => pod(`pod-${index}`, testImage, { volumeMounts }, volumes)),
   ]);
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }
 
 function report(): void {

@@ -1,12 +1,17 @@
+import { fastLineEnds, maxBlockBytes, plainLineEnds, type LineEnds } from './line-ends.js';
 import { trueLengthBytes } from './ring/block.js';
 import { splitterViews, splitterWord, type PipeMemory } from './ring/memory.js';
 import type { Ring, Stamp, WrapView } from './ring/ring.js';
 
-const newline = 10;
-const newlineBytes = Uint8Array.of(newline);
+const newlineBytes = Uint8Array.of(10);
 const dots = Buffer.from('...');
 /** More ends than this in one batch are rare: 64 KiB of lines of 16 bytes. */
 const maxBatchLines = 4_096;
+/** Setting a landing from these is three times as fast as filling it. */
+const zeros = new Uint8Array(maxBlockBytes);
+
+/** All splitters of a thread search in turn. */
+let lineEnds: LineEnds | undefined;
 
 /**
  * The states of a splitter, in its shared memory. Each step is written down before it is done (`next…`), so that a
@@ -60,6 +65,7 @@ export class LineSplitter {
   readonly #control: Float64Array;
   readonly #kept: Buffer;
   readonly #bytes: Buffer;
+  readonly #lineEnds: LineEnds;
   readonly #ends = new Uint32Array(maxBatchLines);
   readonly #trueLength = Buffer.alloc(trueLengthBytes);
 
@@ -74,6 +80,7 @@ export class LineSplitter {
     this.#control = wrap(views.control);
     this.#kept = wrap(views.kept);
     this.#bytes = wrap(views.landing);
+    this.#lineEnds = lineEnds ??= fastLineEnds() ?? plainLineEnds();
     this.landing = views.landing;
   }
 
@@ -120,39 +127,41 @@ export class LineSplitter {
 
   #split(run: number): void {
     if (this.#get('state') !== state.clearing) {
-      const length = this.#get('length');
-      for (;;) {
-        const consumed = this.#get('consumed');
-        const end = this.#bytes.indexOf(newline, consumed);
-        // Behind `length` there are only zeros.
-        if (end === -1 || consumed >= length) break;
-        if (this.#get('open') > 0 || end - consumed > this.#ring.limits.maxLineBytes)
+      const { ends } = this.#lineEnds;
+      const count = this.#lineEnds.find(this.#bytes, this.#get('length'));
+      let next = 0;
+      // A predecessor may have dealt with some of them.
+      while (next < count && (ends[next] ?? 0) <= this.#get('consumed')) next += 1;
+      while (next < count) {
+        const end = (ends[next] ?? 0) - 1;
+        if (this.#get('open') > 0 || end - this.#get('consumed') > this.#ring.limits.maxLineBytes) {
           this.#stageLine(end, run);
-        else this.#stageLines(consumed, end, run);
+          next += 1;
+        } else next += this.#stageLines(ends.subarray(next, count), run);
       }
     }
     this.#keepRest();
   }
 
-  /** Whole lines of allowed length, beginning at `start`, the first of them ending at `firstEnd`. */
-  #stageLines(start: number, firstEnd: number, run: number): void {
+  /** As many whole lines as go in at once; `ends` are the places behind them, the first one's length is allowed. */
+  #stageLines(ends: Uint32Array, run: number): number {
     const { maxLines, maxLineBytes } = this.#ring.limits;
-    const ends = this.#ends;
-    const bytes = this.#bytes;
-    const mostLines = Math.min(maxLines, maxBatchLines);
+    const start = this.#get('consumed');
+    const mostLines = Math.min(maxLines, maxBatchLines, ends.length);
     const mostBytes = this.#ring.maxBatchBytes;
     let count = 0;
     let begin = start;
-    let end = firstEnd;
-    while (end !== -1 && end - begin <= maxLineBytes && end + 1 - start <= mostBytes) {
-      begin = end + 1;
-      ends[count] = begin - start;
+    while (count < mostLines) {
+      const end = ends[count] ?? 0;
+      if (end - 1 - begin > maxLineBytes || end - start > mostBytes) break;
+      this.#ends[count] = end - start;
       count += 1;
-      if (count === mostLines) break;
-      end = bytes.indexOf(newline, begin);
+      begin = end;
     }
-    const written = this.#ring.stage([bytes.subarray(start, begin)], ends, count, this.#stamp(run, false));
+    const lines = this.#bytes.subarray(start, begin);
+    const written = this.#ring.stage([lines], this.#ends, count, this.#stamp(run, false));
     this.#finishLines(written, begin);
+    return count;
   }
 
   /** One line that is cut or begins in an earlier read; it ends at `end` of the landing. */
@@ -207,7 +216,7 @@ export class LineSplitter {
     this.#set('kept', this.#get('nextKept'));
     this.#set('open', this.#get('nextOpen'));
     // `length` stays until the bytes are gone: a successor zeroes them again.
-    this.#bytes.fill(0, 0, this.#get('length'));
+    this.#bytes.set(zeros.subarray(0, this.#get('length')));
     this.#set('state', state.armed);
   }
 

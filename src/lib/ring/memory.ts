@@ -31,7 +31,7 @@ export const defaultRingLimits: RingLimits = {
   pageBytes: 8_192,
 };
 
-/** As much as a pipe holds (pipe(7)), so that one read empties it. */
+/** As much as a pipe holds (pipe(7)), so that one read empties it; no more than `maxBlockBytes` of lib/line-ends.ts. */
 export const landingBytes = 65_536;
 
 export interface RingMemory {

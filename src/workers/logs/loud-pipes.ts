@@ -3,6 +3,13 @@ import type { PipeReader } from './pipe-reader.js';
 /** Rounds that bring less than this are made rarer, so that a read finds more than a line or two. */
 const sparseBytes = 8_192;
 
+/**
+ * A writer of blocks fills its pipe within microseconds and then waits for us: after a round that brought so much the
+ * next ones follow at once for a moment, as waking up takes longer than the next block.
+ */
+const bulkBytes = 32_768;
+const eagerMs = 0.1;
+
 /** Short enough that no writer fills its pipe meanwhile (64 KiB at 300 MB a second), and no caller notices. */
 const napMs = 0.1;
 
@@ -14,6 +21,7 @@ const napMs = 0.1;
 export class LoudPipes {
   readonly #readers = new Set<PipeReader>();
   #isReading = false;
+  #lastBulkMs = -Infinity;
   /** Nobody ever notifies it. */
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
@@ -33,7 +41,10 @@ export class LoudPipes {
     for (const reader of this.#readers) bytes += reader.turn();
     this.#isReading = this.#readers.size > 0;
     if (!this.#isReading) return;
-    if (bytes < sparseBytes) Atomics.wait(this.#never, 0, 0, napMs);
+    const nowMs = performance.now();
+    if (bytes >= bulkBytes) this.#lastBulkMs = nowMs;
+    else if (bytes < sparseBytes && nowMs - this.#lastBulkMs > eagerMs)
+      Atomics.wait(this.#never, 0, 0, napMs);
     setImmediate(() => this.#round());
   }
 }

@@ -1,4 +1,4 @@
-import { type Certificate, nodeDebugService } from '../gen/hamlet/debug/v1/debug.js';
+import { type Certificate, type SecretsKey, nodeDebugService } from '../gen/hamlet/debug/v1/debug.js';
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
@@ -32,11 +32,16 @@ Examples:
     if (words.length > 0) throw new UsageError(`"${words.join(' ')}" is too much: certs lists all of them`);
     const format = choice('--output', options.output ?? 'text', ['text', 'json']);
     const endpoint = options.endpoint === undefined ? context.endpoint : endpointFrom(options.endpoint);
-    const { certificates, rotation } = await callNode(endpoint, nodeDebugService.listCertificates, {});
-    if (format === 'json') await print(`${JSON.stringify(certificates.map(asJson), null, 2)}\n`);
-    else await print(asTable(certificates, Date.now()));
+    const answer = await callNode(endpoint, nodeDebugService.listCertificates, {});
+    const { certificates, rotation, secretsKey } = answer;
+    if (format === 'json') {
+      await print(`${JSON.stringify(certificates.map(asJson), null, 2)}\n`);
+      return 0;
+    }
+    await print(asTable(certificates, Date.now()));
+    if (secretsKey !== undefined) await print(`\nSecrets: ${describe(secretsKey, Date.now())}\n`);
     // What rotates is not settled: whoever reads the table wants to know why some authorities are there twice.
-    if (format === 'text' && rotation !== undefined && rotation.phase !== 'none') {
+    if (rotation !== undefined && rotation.phase !== 'none') {
       await print(`\nRotation: ${withoutControls(rotation.message)}\n`);
     }
     return 0;
@@ -59,6 +64,15 @@ function asTable(certificates: readonly Certificate[], nowMs: number): string {
   );
   const head = ['NAME', 'HOLDER', 'USAGE', 'ISSUER', 'SERIAL', 'ENDS IN', 'RENEWED IN', 'SUBJECT'];
   return table([head, ...rows]);
+}
+
+function describe({ name, madeMs, renewalMs }: SecretsKey, nowMs: number): string {
+  const age = madeMs >= nowMs ? 'just now' : `${formatAge(nowMs - madeMs)} ago`;
+  const next =
+    renewalMs === 0
+      ? 'some are still to be written by it'
+      : `the next one is made in ${until(renewalMs, nowMs)}`;
+  return withoutControls(`encrypted by ${name}, which was made ${age}; ${next}`);
 }
 
 function until(atMs: number, nowMs: number): string {

@@ -41,6 +41,8 @@ const changes = {
   boundServiceAccountTokens: { since: 21 },
   /** A token secret is made for each service account: ended in 1.24 (KEP-2799, LegacyServiceAccountTokenNoAutoGeneration). */
   tokenSecrets: { until: 24 },
+  /** `--encryption-provider-config-automatic-reload`: Secrets' keys are read again when they change (CHANGELOG-1.26). */
+  encryptionConfigReload: { since: 26 },
 
   // kube-controller-manager and kube-scheduler
 

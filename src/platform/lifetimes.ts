@@ -7,6 +7,8 @@ export interface Lifetimes {
   /** Of a debug client's certificate that is asked for without a time. */
   readonly debugMs: number;
   readonly debugMaxMs: number;
+  /** Of a key by which Secrets are encrypted in etcd. */
+  readonly secretsKeyMs: number;
   /** A leaf is issued anew when this share of the time between its issue and its end is over. */
   readonly renewAfterShare: number;
 }
@@ -18,6 +20,9 @@ const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** Below this, clocks that differ a little and components that look at their files once a minute get in the way. */
 const minLeafMs = 2 * unitMs.m;
+
+/** A new key means a restart of an API server that reads it only then, and every Secret written again. */
+const minSecretsKeyMs = unitMs.h;
 
 /** Who finds an old debug credential must not be able to use it. */
 const maxDebugMs = 24 * unitMs.h;
@@ -35,16 +40,19 @@ export const pkiSettings = v.pipe(
     leafTtl: v.optional(duration, '90d'),
     debugTtl: v.optional(duration, '1h'),
     debugTtlMax: v.optional(duration, '24h'),
+    secretsKeyTtl: v.optional(duration, '90d'),
   }),
   v.check(({ leafTtl }) => leafTtl >= minLeafMs, 'leafTtl has to be 2m at least'),
   v.check(({ caTtl, leafTtl }) => caTtl >= 2 * leafTtl, 'caTtl has to be twice leafTtl at least'),
   v.check(({ debugTtl, debugTtlMax }) => debugTtl <= debugTtlMax, 'debugTtl is longer than debugTtlMax'),
   v.check(({ debugTtlMax }) => debugTtlMax <= maxDebugMs, 'debugTtlMax has to be 24h at most'),
-  v.transform(({ caTtl, leafTtl, debugTtl, debugTtlMax }): Lifetimes => ({
+  v.check(({ secretsKeyTtl }) => secretsKeyTtl >= minSecretsKeyMs, 'secretsKeyTtl has to be 1h at least'),
+  v.transform(({ caTtl, leafTtl, debugTtl, debugTtlMax, secretsKeyTtl }): Lifetimes => ({
     authorityMs: caTtl,
     leafMs: leafTtl,
     debugMs: debugTtl,
     debugMaxMs: debugTtlMax,
+    secretsKeyMs: secretsKeyTtl,
     renewAfterShare,
   })),
 );

@@ -6,8 +6,8 @@ import { authorityNames, leafNames } from '../../src/workers/certs/profiles.js';
 import { facts, never } from '../unit/certs/fixtures.js';
 import type { TestEtcd } from './certs-etcd.js';
 
-/** Number of values of a PKI: certificate and key of each name and each successor, and the service account key. */
-export const pkiSize = 2 * (2 * authorityNames.length + leafNames.length) + 1;
+/** Number of values of a PKI: certificate and key of each name and each successor, the service account key, the key for Secrets. */
+export const pkiSize = 2 * (2 * authorityNames.length + leafNames.length) + 2;
 
 /** Loads or makes the PKI in this etcd, as the certs worker does. */
 export async function bootstrap(etcd: TestEtcd, options: Partial<BootstrapOptions> = {}): Promise<Pki> {

@@ -137,7 +137,7 @@ void t.test('the worker waits for etcd, issues the PKI, and finds it again', asy
   const early = kubelet.credentials({ holder: 'kube.apiserver' });
   await etcd.start();
   const { files } = await early;
-  t.equal(files.length, 11);
+  t.equal(files.length, 12);
   await node.condition('true', '');
   t.match((await debug.debugKubeconfig({ id: 'jane', groups: [], caller })).kubeconfig, /name: "jane"/);
   await t.rejects(debug.credentials({ holder: 'master' }), { code: 'PERMISSION_DENIED' });

@@ -37,6 +37,21 @@ export const rotationStatus = v.strictObject({
   message: v.string(),
 });
 
+/**
+ * How far Secrets are encrypted by the current key: `waiting` for an API server that has it, `writing` while some are
+ * still to be written again, `done` when none is.
+ */
+export const encryptionProgress = v.picklist(['waiting', 'writing', 'done']);
+export type EncryptionProgress = v.InferOutput<typeof encryptionProgress>;
+
+/** The key by which Secrets are encrypted in etcd. Wall clock, milliseconds since the epoch. */
+export const secretsKeyInfo = v.strictObject({
+  name,
+  madeMs: v.number(),
+  /** When the next one is made; null while Secrets have yet to be written by this one. */
+  renewalMs: v.nullable(v.number()),
+});
+
 /** Who asks, as far as the node can tell; null for what it cannot. */
 export const caller = v.strictObject({
   transport: v.picklist(['unix', 'tcp']),
@@ -63,7 +78,7 @@ export const certs = service('certs', {
   /**
    * The files a holder needs, as PEM or kubeconfig:
    * kube.apiserver: ca.crt, kubelet-ca.crt, apiserver.crt, apiserver.key, kubelet-client.crt, kubelet-client.key, aggregation-ca.crt,
-   * front-proxy.crt, front-proxy.key, service-account.key, service-account.pub;
+   * front-proxy.crt, front-proxy.key, service-account.key, service-account.pub, encryption.json;
    * kube.controller-manager: kubeconfig, ca.crt, tls.crt, tls.key, service-account.key;
    * kube.scheduler: kubeconfig, ca.crt, tls.crt, tls.key; kube.proxy: kubeconfig;
    * kube.kubelet: kubelet.kubeconfig, ca.crt, kubelet.crt, kubelet.key, client.crt, client.key;
@@ -77,12 +92,24 @@ export const certs = service('certs', {
    * An item when there is a PKI and one whenever certificates have been issued anew: ask for `credentials` again.
    * Also one every ten minutes, so that who missed one for any reason has not missed it for long.
    * `thorough`: the authorities have to be trusted also where a component learns of them only at its start.
+   * `overdue`: what can wait for a component's next start has waited long enough.
    */
-  renewals: stream(empty, v.strictObject({ revision: positive, thorough: v.boolean() })),
+  renewals: stream(
+    empty,
+    v.strictObject({ revision: positive, thorough: v.boolean(), overdue: v.boolean() }),
+  ),
   /** Every component has what an item of `renewals` was about. */
   delivered: unary(v.strictObject({ revision: positive }), empty, { deadlineMs: 5_000, idempotent: true }),
   /** Begins a rotation of the authorities, or says how far the one is that is under way. UNAVAILABLE without a PKI. */
   rotate: unary(empty, rotationStatus, { deadlineMs: 15_000, idempotent: true }),
+  /**
+   * How far Secrets are encrypted by the current key. While that is not on record, what is in etcd is looked at: ask
+   * again after writing.
+   */
+  encryption: unary(empty, v.strictObject({ progress: encryptionProgress }), {
+    deadlineMs: 30_000,
+    idempotent: true,
+  }),
   /**
    * A kubeconfig with a fresh client certificate, on record before it is given. UNAVAILABLE at once while there is no
    * PKI, PERMISSION_DENIED for whom the configuration does not allow.
@@ -104,10 +131,15 @@ export const certs = service('certs', {
     { deadlineMs: 5_000, idempotent: true },
   ),
   /** Every certificate of the PKI; UNAVAILABLE at once while there is none. */
-  list: unary(empty, v.strictObject({ certificates: v.array(certificateInfo), rotation: rotationStatus }), {
-    deadlineMs: 5_000,
-    idempotent: true,
-  }),
+  list: unary(
+    empty,
+    v.strictObject({
+      certificates: v.array(certificateInfo),
+      rotation: rotationStatus,
+      secretsKey: secretsKeyInfo,
+    }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
   /** SHA-256 fingerprints of the CAs, as a way to see that the PKI is the same one. */
   authorities: unary(
     empty,

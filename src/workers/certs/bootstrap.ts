@@ -1,10 +1,13 @@
 import type { Logger } from 'pino';
 import type { JobPool } from '../../jobs/pool.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
+import { encryptionRecord, newEncryption, rotatedEncryption, type Encryption } from './encryption.js';
 import { issueLeaves, issuePki, issueSuccessors, switchAuthorities, type Issuing } from './issue.js';
 import {
   applyChanges,
   certificateKey,
+  encryptionKey,
+  encryptionOf,
   parseAuthorities,
   parsePki,
   rotationKey,
@@ -71,8 +74,17 @@ async function renew(options: BootstrapOptions, snapshot: Snapshot): Promise<Pki
   const renewed = parsePki(applyChanges(snapshot.values, changes), facts, nowMs);
   if (!(await store.write(changes, snapshot, signal))) return undefined;
   if (reasons.size > 0) log.info({ certificates: Object.fromEntries(reasons) }, 'issued certificates anew');
+  if (changes.has(encryptionKey))
+    log.info('made a new key for Secrets; the API server takes it when it starts');
   if (changes.has(rotationKey)) log.info(describeRotation(renewed.rotation));
   return renewed;
+}
+
+/** A key for Secrets that is due; the first one of an older cluster is, too. */
+function dueEncryption(values: PkiValues, nowMs: number, lifetimeMs: number): Encryption | undefined {
+  const encryption = encryptionOf(values);
+  if (encryption === undefined) return newEncryption(nowMs, true);
+  return rotatedEncryption(encryption, nowMs, lifetimeMs);
 }
 
 interface Due {
@@ -109,6 +121,8 @@ async function dueChanges(options: BootstrapOptions, values: PkiValues, nowMs: n
       const stale = staleLeaves(values, authorities, facts, nowMs, lifetimes.renewAfterShare);
       const leaves = await issueLeaves(jobs, authorities, stale.keys(), facts, nowMs, signal, lifetimes);
       const changes = new Map<string, Uint8Array>([...(await issueSuccessors(missing, issuing)), ...leaves]);
+      const encryption = dueEncryption(values, nowMs, lifetimes.secretsKeyMs);
+      if (encryption !== undefined) changes.set(encryptionKey, encryptionRecord(encryption));
       if (step === 'begin') changes.set(rotationKey, recordOf({ phase: 'trusting', sinceMs: nowMs }));
       const successors = missing.map((name) => [successorOf(name), 'there is none to follow'] as const);
       return { changes, reasons: new Map<string, string>([...successors, ...stale]) };

@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { CredentialFile, Holder } from '../../ipc/services/certs.js';
+import { encryptionConfiguration } from './encryption.js';
 import { kubeconfig } from './kubeconfig.js';
 import { trusted, type Credential, type Pki } from './pki.js';
 import type { AuthorityName, LeafName } from './profiles.js';
@@ -29,6 +30,7 @@ export function credentialFiles(pki: Pki, holder: Holder, places: Places): Crede
         ...pair('front-proxy', leaves['front-proxy-client']),
         file('service-account.key', privateKeyPem(pki.serviceAccountKey)),
         file('service-account.pub', publicKeyPem(pki.serviceAccountKey)),
+        file('encryption.json', encryptionConfiguration(pki.encryption)),
       ];
     case 'kube.controller-manager':
       return [

@@ -4,6 +4,7 @@ import { HamletError } from '../../lib/errors.js';
 import { defaultLifetimes, type Lifetimes } from '../../platform/lifetimes.js';
 import {
   certificateKey,
+  encryptionKey,
   notAfterMs,
   privateKeyKey,
   rotationKey,
@@ -28,6 +29,7 @@ import {
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { encryptionRecord, newEncryption } from './encryption.js';
 import { recordOf, type Rotation } from './rotation.js';
 
 /** Makes a whole PKI, as it goes into etcd. Some 250 ms on an idle core; the RSA key is made beside the rest. */
@@ -50,7 +52,11 @@ export async function issuePki(
     jobs.run('issueCertificates', { requests, authorities: {} }, signal),
     jobs.run('generateRsaKey', { bits: serviceAccountKeyBits }, signal),
   ]);
-  return new Map([...toValues(issued), [privateKeyKey(serviceAccountKeyName), serviceAccountKey]]);
+  return new Map([
+    ...toValues(issued),
+    [privateKeyKey(serviceAccountKeyName), serviceAccountKey],
+    [encryptionKey, encryptionRecord(newEncryption(nowMs, false))],
+  ]);
 }
 
 /** Issues these leaves, with new keys. */

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { CertificateInfo } from '../../ipc/services/certs.js';
 import type { ComponentName } from '../../lib/names.js';
+import { currentKey, encryptionDueMs, type Encryption } from './encryption.js';
 import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
 import {
   authorityNames,
@@ -55,6 +56,13 @@ export function listCertificates(pki: Pki, facts: NodeFacts, renewAfterShare: nu
       );
     }),
   ];
+}
+
+/** What people ask about the key by which Secrets are encrypted. */
+export function describeKey(encryption: Encryption, nowMs: number, lifetimeMs: number) {
+  const { name, madeMs } = currentKey(encryption);
+  const dueMs = encryptionDueMs(encryption, nowMs, lifetimeMs);
+  return { name, madeMs, renewalMs: Number.isFinite(dueMs) ? dueMs : null };
 }
 
 function info(

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Logger } from 'pino';
 import { client } from '../../ipc/client.js';
 import { implement } from '../../ipc/server.js';
-import { certs } from '../../ipc/services/certs.js';
+import { certs, type EncryptionProgress } from '../../ipc/services/certs.js';
 import { host, type ConditionUpdate } from '../../ipc/services/host.js';
 import { JobPool } from '../../jobs/pool.js';
 import { isHamletError, messageOf } from '../../lib/errors.js';
@@ -14,6 +14,7 @@ import { runPaths } from '../../platform/paths.js';
 import { runWorker } from '../run.js';
 import { AuditTrail } from './audit.js';
 import { loadOrBootstrap } from './bootstrap.js';
+import type { Encryption } from './encryption.js';
 import { issuePki } from './issue.js';
 import type { Pki, PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
@@ -37,6 +38,9 @@ export interface CertsData {
 /** Between two tries when etcd is there and does not do as it should. */
 const retryMs = 250;
 
+/** The wall clock, looked up anew each time: tests move it. */
+const now = (): number => Date.now();
+
 await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
   const { pki: lifetimes, ports } = data.config;
@@ -50,9 +54,10 @@ await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     facts,
     policy: data.config.debug,
     audit,
-    now: Date.now,
+    now,
     rotation,
     secretsFolder: runPaths(data.config.paths.run).secrets,
+    checkSecrets: (encryption, within) => look(data, encryption, rotation, AbortSignal.any([signal, within])),
   });
   const hostClient = client(connection, host);
 
@@ -96,9 +101,9 @@ async function work(options: Work): Promise<void> {
     enter({ kind: 'ready', pki });
     await keepRenewed(pki, {
       facts,
-      renewAfterShare: options.data.config.pki.renewAfterShare,
+      lifetimes: options.data.config.pki,
       rotation: options.rotation,
-      now: Date.now,
+      now,
       renew: () => renew(options),
       onPki: (renewed) => enter({ kind: 'ready', pki: renewed }),
       onCondition: onChange(options.report),
@@ -137,7 +142,7 @@ async function obtain(options: Work): Promise<Pki> {
     await using etcd = new EtcdStore(etcdSocket);
     const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
     try {
-      return await loadOrBootstrap({ store, jobs, facts, lifetimes, now: Date.now, prepared, log, signal });
+      return await loadOrBootstrap({ store, jobs, facts, lifetimes, now, prepared, log, signal });
     } catch (error) {
       if (!isHamletError(error, 'UNAVAILABLE')) throw error;
       log.warn({ err: error }, 'etcd does not answer, trying again');
@@ -157,11 +162,30 @@ async function renew({ data, jobs, facts, audit, rotation, log, signal }: Work):
     jobs,
     facts,
     lifetimes: data.config.pki,
-    now: Date.now,
+    now,
     rotation: () => ({ ...rotation.facts, heldUntilMs: audit.heldUntilMs() }),
     log,
     signal,
   });
+}
+
+/** See CheckSecrets in service.ts. */
+async function look(
+  data: CertsData,
+  encryption: Encryption,
+  rotation: RotationControl,
+  signal: AbortSignal,
+): Promise<EncryptionProgress> {
+  const [{ EtcdStore }, { checkSecrets }] = await Promise.all([
+    import('./store.js'),
+    import('./secrets-check.js'),
+  ]);
+  await using etcd = new EtcdStore(data.etcdSocket);
+  const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
+  const progress = await checkSecrets(etcd, store, encryption, signal);
+  // The record in etcd has changed under the one that is held here.
+  if (progress === 'done') rotation.look();
+  return progress;
 }
 
 /**
@@ -179,7 +203,7 @@ function prepare(
   lifetimes: Lifetimes,
   signal: AbortSignal,
 ): Promise<PkiValues> {
-  const prepared = issuePki(jobs, facts, Date.now(), signal, lifetimes);
+  const prepared = issuePki(jobs, facts, now(), signal, lifetimes);
   // Thrown where it is awaited; until then nobody listens.
   prepared.catch(() => {});
   return prepared;

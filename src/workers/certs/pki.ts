@@ -13,6 +13,7 @@ import {
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { parseEncryption, type Encryption } from './encryption.js';
 import { parseRotation, type Rotation } from './rotation.js';
 
 /** A certificate and the private key that belongs to it. */
@@ -35,6 +36,8 @@ export interface Pki {
   readonly rotation: Rotation | undefined;
   readonly leaves: Readonly<Record<LeafName, Credential>>;
   readonly serviceAccountKey: KeyObject;
+  /** By what the API server encrypts Secrets. */
+  readonly encryption: Encryption;
 }
 
 /** DER values by their keys in etcd. */
@@ -54,6 +57,9 @@ export const certificateKey = (name: string): string => `${pkiPrefix}${name}.crt
 export const privateKeyKey = (name: string): string => `${pkiPrefix}${name}.key`;
 
 export const serviceAccountKeyName = 'service-account';
+
+/** Where the keys are by which Secrets are encrypted; sealed, as its name says. */
+export const encryptionKey = `${pkiPrefix}secrets.key`;
 
 /** Where it stands how far a rotation is. */
 export const rotationKey = `${pkiPrefix}rotation`;
@@ -84,18 +90,20 @@ export function parsePki(values: PkiValues, facts: NodeFacts, nowMs: number): Pk
   const leaves = mapNames(leafNames, (name) => parseLeaf(values, name, profiles[name], authorities));
   const serviceAccountKey = parsePrivateKey(values, privateKeyKey(serviceAccountKeyName), 'rsa');
   const rotation = rotationOf(values);
-  return { authorities, successors, predecessors, rotation, leaves, serviceAccountKey };
+  const encryption = parsed(values, encryptionKey, 'holds no keys for Secrets', parseEncryption);
+  return { authorities, successors, predecessors, rotation, leaves, serviceAccountKey, encryption };
 }
 
 /** How far a rotation is, undefined when there is none. Throws DATA_LOSS for a record that cannot be read. */
 export function rotationOf(values: PkiValues): Rotation | undefined {
-  const record = values.get(rotationKey);
-  if (record === undefined) return undefined;
-  try {
-    return parseRotation(record);
-  } catch (error) {
-    throw damaged(rotationKey, 'does not say how far a rotation is', error);
-  }
+  if (!values.has(rotationKey)) return undefined;
+  return parsed(values, rotationKey, 'does not say how far a rotation is', parseRotation);
+}
+
+/** The keys for Secrets, undefined when an older version has made none. Throws DATA_LOSS for a damaged record. */
+export function encryptionOf(values: PkiValues): Encryption | undefined {
+  if (!values.has(encryptionKey)) return undefined;
+  return parsed(values, encryptionKey, 'holds no keys for Secrets', parseEncryption);
 }
 
 /** The authorities whose certificates are taken, the one that signs first. */
@@ -273,6 +281,15 @@ function parsePrivateKey(values: PkiValues, key: string, type: 'ed25519' | 'rsa'
   }
   if (privateKey.asymmetricKeyType !== type) throw damaged(key, `is not of type ${type}`);
   return privateKey;
+}
+
+function parsed<T>(values: PkiValues, key: string, problem: string, parse: (value: Uint8Array) => T): T {
+  const value = required(values, key);
+  try {
+    return parse(value);
+  } catch (error) {
+    throw damaged(key, problem, error);
+  }
 }
 
 function required(values: PkiValues, key: string): Uint8Array {

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import { messageOf } from '../../lib/errors.js';
+import type { Lifetimes } from '../../platform/lifetimes.js';
 import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
 import {
   authorityNames,
@@ -12,6 +13,7 @@ import {
   type LeafName,
   type NodeFacts,
 } from './profiles.js';
+import { encryptionDueMs } from './encryption.js';
 import type { RotationControl } from './rotation-control.js';
 import { describeRotation, nextStep } from './rotation.js';
 
@@ -26,7 +28,7 @@ const authorityNoticeMs = 90 * 86_400_000;
 
 export interface RenewalOptions {
   readonly facts: NodeFacts;
-  readonly renewAfterShare: number;
+  readonly lifetimes: Pick<Lifetimes, 'renewAfterShare' | 'secretsKeyMs'>;
   readonly rotation: RotationControl;
   /** Wall clock, milliseconds since the epoch. */
   readonly now: () => number;
@@ -44,19 +46,31 @@ export interface RenewalOptions {
  * what was there goes on being used meanwhile. Throws the signal's reason.
  */
 export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<never> {
-  const { facts, rotation, now, renew, onPki, onCondition, log, signal, lookMs = defaultLookMs } = options;
+  const {
+    facts,
+    lifetimes,
+    rotation,
+    now,
+    renew,
+    onPki,
+    onCondition,
+    log,
+    signal,
+    lookMs = defaultLookMs,
+  } = options;
   let pki = first;
   let problem: string | undefined;
   for (;;) {
-    const next = nextRenewal(pki, facts, options.renewAfterShare);
+    const next = nextRenewal(pki, facts, lifetimes.renewAfterShare);
+    const dueMs = Math.min(next.atMs, encryptionDueMs(pki.encryption, now(), lifetimes.secretsKeyMs));
     onCondition(validity(pki, next, now(), problem));
     onCondition(authoritiesSettled(pki));
-    const waitMs = next.atMs - now();
+    const waitMs = dueMs - now();
     const leastMs = problem === undefined ? 0 : Math.min(retryMs, lookMs);
     const mostMs = pki.rotation === undefined ? lookMs : Math.min(rotationLookMs, lookMs);
     await rotation.sleep(Math.max(leastMs, Math.min(mostMs, waitMs)), signal);
     const step = nextStep(pki.rotation, { nowMs: now(), ...rotation.facts });
-    if (now() < next.atMs && step === undefined) continue;
+    if (now() < dueMs && step === undefined && !rotation.takeLook()) continue;
     try {
       pki = await renew(signal);
       problem = undefined;

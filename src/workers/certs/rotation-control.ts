@@ -15,6 +15,7 @@ export class RotationControl {
   #trust = { key: '', since: 0 };
   /** When every component first had such files; undefined until then. */
   #deliveredAtMs: number | undefined;
+  #look = false;
   #wake = new AbortController();
 
   /** `now` is a monotonic clock in milliseconds. */
@@ -32,6 +33,19 @@ export class RotationControl {
   request(): void {
     this.#asked = true;
     this.#wake.abort();
+  }
+
+  /** Has the PKI read again at once: somebody else has changed it. */
+  look(): void {
+    this.#look = true;
+    this.#wake.abort();
+  }
+
+  /** Whether it is to be read again; once for each time that it was asked for. */
+  takeLook(): boolean {
+    const wanted = this.#look;
+    this.#look = false;
+    return wanted;
   }
 
   /** This PKI is handed out from now on, as this revision. */
@@ -53,7 +67,7 @@ export class RotationControl {
     if (revision >= this.#trust.since) this.#deliveredAtMs ??= this.#now();
   }
 
-  /** Waits, but no longer than until a rotation is asked for. Throws the signal's reason. */
+  /** Waits, but no longer than until a rotation or a look is asked for. Throws the signal's reason. */
   async sleep(ms: number, signal: AbortSignal): Promise<void> {
     const wake = this.#wake.signal;
     try {

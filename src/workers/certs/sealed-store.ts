@@ -2,8 +2,8 @@ import type { PkiChanges, PkiValues } from './pki.js';
 import { isSealed, type Sealer } from './sealer.js';
 import type { PkiStore, Snapshot } from './store.js';
 
-/** DER of a key is a SEQUENCE. */
-const derSequence = 0x30;
+/** How a key begins that is not sealed: DER's SEQUENCE, and the brace of JSON for those that encrypt Secrets. */
+const plainStarts: readonly (number | undefined)[] = [0x30, 0x7b];
 
 /** A store whose private keys are sealed in the store behind it; certificates are public anyway. */
 export class SealedStore implements PkiStore {
@@ -19,7 +19,9 @@ export class SealedStore implements PkiStore {
   async read(signal: AbortSignal): Promise<Snapshot> {
     for (;;) {
       const snapshot = await this.#store.read(signal);
-      const plain = [...snapshot.values].filter(([name, value]) => isKey(name) && value[0] === derSequence);
+      const plain = [...snapshot.values].filter(
+        ([name, value]) => isKey(name) && plainStarts.includes(value[0]),
+      );
       if (plain.length === 0) return { ...snapshot, values: this.#opened(snapshot.values) };
       // If somebody else wrote meanwhile, nothing was written here: what is there now is looked at again.
       await this.#store.write(this.#sealed(new Map(plain)), snapshot, signal);
@@ -34,7 +36,7 @@ export class SealedStore implements PkiStore {
     return mapKeys(changes, (name, value) => (value === null ? null : this.#sealer.seal(name, value)));
   }
 
-  /** What is neither sealed nor DER goes through as it is: who reads it says that it is damaged. */
+  /** What is neither sealed nor plain goes through as it is: who reads it says that it is damaged. */
   #opened(values: PkiValues): PkiValues {
     return mapKeys(values, (name, value) => (isSealed(value) ? this.#sealer.open(name, value) : value));
   }

@@ -2,7 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { CallContext, Handlers } from '../../ipc/contract.js';
 import { deadlineOf } from '../../ipc/deadline.js';
-import type { certs, Holder } from '../../ipc/services/certs.js';
+import type { certs, EncryptionProgress, Holder } from '../../ipc/services/certs.js';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import type { JobPool } from '../../jobs/pool.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
@@ -12,9 +12,10 @@ import type { Lifetimes } from '../../platform/lifetimes.js';
 import type { AuditTrail } from './audit.js';
 import { bundle, credentialFiles } from './credentials.js';
 import { checkPolicy, type IssuePolicy } from './issue-policy.js';
+import { isOverdue, isPending, type Encryption } from './encryption.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
-import { listCertificates } from './list.js';
+import { describeKey, listCertificates } from './list.js';
 import { notAfterMs, type Pki } from './pki.js';
 import { authorityNames, client, type NodeFacts } from './profiles.js';
 import type { RotationControl } from './rotation-control.js';
@@ -25,6 +26,15 @@ export type PkiState =
   | { readonly kind: 'waiting'; readonly reason: string; readonly message: string }
   | { readonly kind: 'ready'; readonly pki: Pki }
   | { readonly kind: 'refused'; readonly error: HamletError };
+
+/** Looks how far Secrets in etcd are encrypted by the current key, and puts it on record when all of them are. */
+export type CheckSecrets = (encryption: Encryption, signal: AbortSignal) => Promise<EncryptionProgress>;
+
+interface Renewal {
+  readonly revision: number;
+  readonly thorough: boolean;
+  readonly overdue: boolean;
+}
 
 type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
 
@@ -46,6 +56,7 @@ export class CertsService {
   readonly #now: () => number;
   readonly #rotation: RotationControl;
   readonly #secretsFolder: string;
+  readonly #checkSecrets: CheckSecrets;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   /** Above those of an earlier run, so that what is said about one of them says nothing about these. */
   #revision = Date.now();
@@ -62,6 +73,7 @@ export class CertsService {
     readonly rotation: RotationControl;
     /** Below this each component finds its secrets in a folder of its name. */
     readonly secretsFolder: string;
+    readonly checkSecrets: CheckSecrets;
   }) {
     this.#jobs = options.jobs;
     this.#apiserverPort = options.apiserverPort;
@@ -72,6 +84,7 @@ export class CertsService {
     this.#now = options.now;
     this.#rotation = options.rotation;
     this.#secretsFolder = options.secretsFolder;
+    this.#checkSecrets = options.checkSecrets;
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
@@ -83,8 +96,10 @@ export class CertsService {
       list: () => {
         const pki = this.#readyNow();
         const certificates = listCertificates(pki, this.#facts, this.#lifetimes.renewAfterShare);
-        return { certificates, rotation: rotationStatus(pki) };
+        const secretsKey = describeKey(pki.encryption, this.#now(), this.#lifetimes.secretsKeyMs);
+        return { certificates, rotation: rotationStatus(pki), secretsKey };
       },
+      encryption: async (_request, context) => this.#encryption(context),
       delivered: ({ revision }, { source }) => {
         allow(source, 'delivered', ['kubelet']);
         this.#rotation.deliver(revision);
@@ -126,6 +141,13 @@ export class CertsService {
     return { files: credentialFiles(await this.#ready(signal), holder, places) };
   }
 
+  async #encryption({ source, signal }: CallContext) {
+    allow(source, 'encryption', ['reconciler']);
+    const { encryption } = await this.#ready(signal);
+    const progress = isPending(encryption) ? await this.#checkSecrets(encryption, signal) : 'done';
+    return { progress } as const;
+  }
+
   async #rotate({ source, signal }: CallContext) {
     allow(source, 'rotate', ['debug']);
     let pki = this.#readyNow();
@@ -137,11 +159,12 @@ export class CertsService {
     return rotationStatus(pki);
   }
 
-  async *#renewals(signal: AbortSignal): AsyncGenerator<{ revision: number; thorough: boolean }, void> {
+  async *#renewals(signal: AbortSignal): AsyncGenerator<Renewal, void> {
     while (!signal.aborted) {
-      const { rotation } = await this.#readyWithin(signal);
+      const { rotation, encryption } = await this.#readyWithin(signal);
       const revision = this.#revision;
-      yield { revision, thorough: rotation?.phase === 'trusting' };
+      const overdue = isOverdue(encryption, this.#now(), this.#lifetimes.secretsKeyMs);
+      yield { revision, thorough: rotation?.phase === 'trusting', overdue };
       using limit = deadline(reminderMs, signal);
       while (this.#revision === revision && !limit.signal.aborted) {
         await once(this.#changes, 'change', { signal: limit.signal }).catch(() => undefined);

@@ -26,6 +26,9 @@ export interface PkiStore {
 /** One answer of an etcd that is up; a write waits for a disk's fsync, which a busy disk makes long. */
 const callTimeoutMs = 10_000;
 
+/** Keys in one answer where there may be many: a Secret has 1 MiB at most, and a gRPC message 4 by default. */
+const pageKeys = 3;
+
 /** The PKI in etcd, over etcd's Unix socket. */
 export class EtcdStore implements PkiStore, AsyncDisposable {
   readonly #pool: ConnectionPool;
@@ -78,6 +81,29 @@ export class EtcdStore implements PkiStore, AsyncDisposable {
       ),
     );
     return succeeded;
+  }
+
+  /** How many values there are below a key, and how many of them begin with a prefix. Read in pieces: there may be many. */
+  async countPrefixed(
+    below: string,
+    prefix: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly all: number; readonly prefixed: number }> {
+    const wanted = Buffer.from(prefix);
+    let from = Buffer.from(below);
+    let all = 0;
+    let prefixed = 0;
+    for (;;) {
+      const { kvs, more } = await this.#call(signal, (options) =>
+        this.#kv.range({ key: from, range_end: prefixEnd(below), limit: pageKeys }, options),
+      );
+      all += kvs.length;
+      prefixed += kvs.filter(({ value }) => value.subarray(0, wanted.length).equals(wanted)).length;
+      const last = kvs.at(-1);
+      if (!more || last === undefined) return { all, prefixed };
+      // The next key after the last one.
+      from = Buffer.concat([last.key, Buffer.of(0)]);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -126,13 +126,14 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
     },
 
     async listCertificates(_request, options) {
-      const { certificates, rotation } = await reaching('hamlet.certs', certs.list({}, options));
+      const { certificates, rotation, secretsKey } = await reaching('hamlet.certs', certs.list({}, options));
       return {
         certificates: certificates.map((certificate) => ({
           ...certificate,
           renewalMs: certificate.renewalMs ?? 0,
         })),
         rotation,
+        secretsKey: { ...secretsKey, renewalMs: secretsKey.renewalMs ?? 0 },
       };
     },
 

@@ -55,6 +55,8 @@ export interface Component extends Spec {
   readonly reloads?: readonly string[];
   /** Those that it reads at its start alone, and that matter to it only when an authority begins to sign. */
   readonly trustsAtStart?: readonly string[];
+  /** Those that it gets with its next start, and that are no reason for one until they are overdue. */
+  readonly waitsForStart?: readonly string[];
   /** Where it can be seen that it has taken a serving certificate; until it has, nothing says that it will. */
   readonly serves?: { readonly port: number; readonly file: string };
   /** Called before each start: makes folders, waits for what the start needs besides other components. */

@@ -40,8 +40,8 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
   const backoff = new Backoff();
   for (;;) {
     try {
-      for await (const { revision, thorough } of certs.renewals({}, { signal })) {
-        for (const component of components) await refresh(component, thorough, options);
+      for await (const { revision, ...urgency } of certs.renewals({}, { signal })) {
+        for (const component of components) await refresh(component, urgency, options);
         await certs.delivered({ revision }, { signal });
         backoff.reset();
       }
@@ -59,14 +59,14 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
 }
 
 /** Throws when a component that runs could not be given what it should have. */
-async function refresh(component: Component, thorough: boolean, options: RenewalsOptions): Promise<void> {
-  const { name, credentials, reloads = [], trustsAtStart = [] } = component;
+async function refresh(component: Component, urgency: Urgency, options: RenewalsOptions): Promise<void> {
+  const { name, credentials, reloads = [] } = component;
   if (credentials === 'none') return;
   const { certs, log, signal } = options;
   const { files } = await certs.credentials({ holder: name }, { signal });
   try {
     const changed = (await changedFiles(component, files, options)).filter(
-      (file) => thorough || !trustsAtStart.includes(file),
+      (file) => !canWait(component, file, urgency),
     );
     if (changed.length === 0) return;
     const wanted = files.filter((file) => changed.includes(file.name));
@@ -85,6 +85,20 @@ async function refresh(component: Component, thorough: boolean, options: Renewal
     log.warn({ err: error, component: name }, `${name} could not be given its renewed certificates`);
     throw error;
   }
+}
+
+/** What an item of `renewals` says of files that a component gets with its next start. */
+interface Urgency {
+  readonly thorough: boolean;
+  readonly overdue: boolean;
+}
+
+function canWait(
+  { trustsAtStart = [], waitsForStart = [] }: Component,
+  file: string,
+  { thorough, overdue }: Urgency,
+): boolean {
+  return (trustsAtStart.includes(file) && !thorough) || (waitsForStart.includes(file) && !overdue);
 }
 
 /** The names of the files that the component has otherwise. Throws NOT_FOUND when it does not run. */

@@ -30,7 +30,7 @@ export interface WatchEvent {
 }
 
 export interface ObjectList {
-  readonly metadata: { readonly resourceVersion: string };
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
   readonly items: readonly KubernetesObject[];
 }
 

@@ -6,6 +6,7 @@ export const builtinSelector = `${builtinLabel.key}=${builtinLabel.value}`;
 
 export interface Metadata {
   readonly name: string;
+  readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly finalizers?: readonly string[];

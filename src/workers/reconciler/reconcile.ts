@@ -12,6 +12,7 @@ import type { ApiClient, ClientCredentials } from './client.js';
 import { unknownConditions } from './conditions.js';
 import { KubeletView } from './kubelet-view.js';
 import { ConditionPublisher } from './publisher.js';
+import { encryptSecrets } from './secrets.js';
 import { runSession } from './session.js';
 
 /** How soon a session that failed is followed by the next. */
@@ -28,7 +29,7 @@ export interface ReconcilerData {
 
 export interface ReconcilerOptions extends ReconcilerData {
   readonly host: Pick<Client<typeof host>, 'children' | 'conditions' | 'setConditions'>;
-  readonly certs: Pick<Client<typeof certs>, 'credentials' | 'renewals'>;
+  readonly certs: Pick<Client<typeof certs>, 'credentials' | 'encryption' | 'renewals'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -125,18 +126,31 @@ function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-/** Gives the client its renewed credentials for as long as the signal is not aborted. */
+/** Gives the client its renewed credentials, and Secrets their new key, for as long as the signal is not aborted. */
 async function followRenewals(
   api: ApiClient,
   { certs, log }: Pick<ReconcilerOptions, 'certs' | 'log'>,
   signal: AbortSignal,
 ): Promise<void> {
+  let isEncrypting = false;
+  const encrypt = async () => {
+    if (isEncrypting) return;
+    isEncrypting = true;
+    try {
+      await encryptSecrets(api, certs, log, signal);
+    } catch (error) {
+      if (!isAborted(signal)) log.warn({ err: error }, 'Secrets could not be encrypted by the current key');
+    } finally {
+      isEncrypting = false;
+    }
+  };
   let latest: number | undefined;
   while (!isAborted(signal)) {
     try {
       for await (const { revision } of certs.renewals({}, { signal })) {
         // The first item is what the client was made with, or all but.
         if (latest !== undefined && revision !== latest) api.renew(await credentials(certs, signal));
+        void encrypt();
         latest = revision;
       }
     } catch (error) {

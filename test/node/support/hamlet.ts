@@ -10,6 +10,9 @@ import { poll } from '../../../src/lib/time.js';
 const main = fileURLToPath(new URL('../../../bundle/main.js', import.meta.url));
 const dbg = fileURLToPath(new URL('../../../bundle/cli/main.js', import.meta.url));
 
+/** Hamlet for a test that needs other lifetimes or clocks; see there. */
+export const timedNode = fileURLToPath(new URL('../fixtures/timed-node.js', import.meta.url));
+
 /** Long enough for the slowest start seen on a loaded machine with two cores, many times over. */
 const readyTimeoutMs = 120_000;
 const stopTimeoutMs = 60_000;

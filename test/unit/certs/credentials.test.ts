@@ -48,7 +48,7 @@ void t.test('each holder gets the files of the contract and no others', async (t
       ...['ca.crt', 'kubelet-ca.crt', 'apiserver.crt', 'apiserver.key'],
       ...['kubelet-client.crt', 'kubelet-client.key'],
       ...['aggregation-ca.crt', 'front-proxy.crt', 'front-proxy.key'],
-      ...['service-account.key', 'service-account.pub'],
+      ...['service-account.key', 'service-account.pub', 'encryption.json'],
     ],
     'kube.controller-manager': ['kubeconfig', 'ca.crt', 'tls.crt', 'tls.key', 'service-account.key'],
     'kube.scheduler': ['kubeconfig', 'ca.crt', 'tls.crt', 'tls.key'],

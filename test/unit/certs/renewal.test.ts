@@ -31,7 +31,7 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
   const log = { info: () => undefined };
   const kept = renewal.keepRenewed(pki, {
     facts,
-    renewAfterShare,
+    lifetimes: defaultLifetimes,
     rotation: new RotationControl(),
     now,
     renew: () => loadOrBootstrap({ store, jobs, facts, lifetimes, now, log, signal }),

@@ -137,7 +137,7 @@ void t.test('the worker goes on by itself when everybody has what they need', as
   const seen: Pki[] = [];
   const reasons = new Set<string>();
   const kept = keepRenewed(await look(store, startMs), {
-    ...{ facts, rotation, renewAfterShare: defaultLifetimes.renewAfterShare, now: () => nowMs },
+    ...{ facts, rotation, lifetimes: defaultLifetimes, now: () => nowMs },
     renew: (signal) =>
       loadOrBootstrap({
         ...{ store, jobs, facts, lifetimes: defaultLifetimes, now: () => nowMs, signal },

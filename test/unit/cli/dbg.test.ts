@@ -274,10 +274,11 @@ void t.test('certs', async (t) => {
     authority,
     { ...leaf, notAfterMs: nowMs + 90 * dayMs, renewalMs: nowMs + 60 * dayMs },
   ];
+  let secretsKey = { name: 'key-0', madeMs: nowMs - 3 * dayMs, renewalMs: nowMs + 87 * dayMs };
   let rotation = { phase: 'none', message: 'no rotation is under way' };
   const endpoint = await serveDebugApi(t, {
     rotateAuthorities: async () => ({ rotation }),
-    listCertificates: async () => ({ certificates, rotation }),
+    listCertificates: async () => ({ certificates, rotation, secretsKey }),
   });
   const [text, , code] = await run(['certs'], endpoint);
   t.equal(code, 0);
@@ -285,6 +286,8 @@ void t.test('certs', async (t) => {
     /^NAME {7}HOLDER {10}USAGE {6}ISSUER {2}SERIAL {8}ENDS IN {2}RENEWED IN {2}SUBJECT$/,
     /^id-ca {6}hamlet.certs {4}authority {2}id-ca {3}0123456789ab {2}3650d0h {2}- {11}CN=node ID CA$/,
     /^apiserver {2}kube.apiserver {2}serving {4}id-ca {3}0123456789ab {2}90d0h {4}60d0h {7}CN=/,
+    /^$/,
+    /^Secrets: encrypted by key-0, which was made 2d23h ago; the next one is made in 87d0h$/,
     /^$/,
   ]);
   const [json] = await run(['certs', '-o', 'json'], endpoint);
@@ -294,6 +297,8 @@ void t.test('certs', async (t) => {
   ]);
   t.match(await run(['certs', 'apiserver'], endpoint), ['', /too much/, 2]);
 
+  secretsKey = { ...secretsKey, renewalMs: 0 };
+  t.match(await run(['certs'], endpoint), [/ago; some are still to be written by it\n$/, '', 0]);
   rotation = { phase: 'settling', message: 'the new authorities sign' };
   t.match(await run(['certs'], endpoint), [/\n\nRotation: the new authorities sign\n$/, '', 0]);
   t.match(await run(['rotate-ca'], endpoint), ['the new authorities sign\n', '', 0]);

@@ -30,6 +30,7 @@ const lastWith: readonly (readonly [Feature, number])[] = [
 const firstWith: readonly (readonly [Feature, number])[] = [
   ['podSecurityAdmission', 25],
   ['boundServiceAccountTokens', 21],
+  ['encryptionConfigReload', 26],
   ['registerWithTaintsField', 23],
   ['podLogsDirField', 30],
   ['failCgroupV1', 35],

@@ -10,6 +10,7 @@ void t.test('lifetimes have sound defaults and can be set', async (t) => {
     leafMs: 90 * 24 * hourMs,
     debugMs: hourMs,
     debugMaxMs: 24 * hourMs,
+    secretsKeyMs: 90 * 24 * hourMs,
     renewAfterShare: 2 / 3,
   });
   t.match(lifetimes({ caTtl: '2h', leafTtl: '5m', debugTtl: '30s' }), {
@@ -27,6 +28,7 @@ void t.test('what makes no sense is refused by its name', async (t) => {
     [{ caTtl: '100d' }, /caTtl has to be twice leafTtl at least/],
     [{ debugTtlMax: '25h' }, /debugTtlMax has to be 24h at most/],
     [{ debugTtl: '3h', debugTtlMax: '2h' }, /debugTtl is longer than debugTtlMax/],
+    [{ secretsKeyTtl: '59m' }, /secretsKeyTtl has to be 1h at least/],
     [{ leafDays: 9 }, /pki\.leafDays/],
   ] as const) {
     t.throws(() => lifetimes(settings), { code: 'INVALID_ARGUMENT', message });

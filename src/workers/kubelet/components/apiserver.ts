@@ -26,7 +26,9 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
       'front-proxy.crt',
       'front-proxy.key',
       'aggregation-ca.crt',
+      ...(features.encryptionConfigReload ? ['encryption.json'] : []),
     ],
+    waitsForStart: features.encryptionConfigReload ? [] : ['encryption.json'],
     trustsAtStart: ['kubelet-ca.crt'],
     stopPatienceMs: 30_000,
     prepare() {
@@ -65,6 +67,8 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
         '--requestheader-extra-headers-prefix=X-Remote-Extra-',
         `--proxy-client-cert-file=${secret('front-proxy.crt')}`,
         `--proxy-client-key-file=${secret('front-proxy.key')}`,
+        `--encryption-provider-config=${secret('encryption.json')}`,
+        ...(features.encryptionConfigReload ? ['--encryption-provider-config-automatic-reload=true'] : []),
         `--service-account-key-file=${secret('service-account.pub')}`,
         `--service-account-signing-key-file=${secret('service-account.key')}`,
         `--service-account-issuer=https://kubernetes.default.svc.${config.network.clusterDomain}`,

@@ -743,19 +743,23 @@ export interface ListCertificatesResponse {
   readonly certificates: readonly Certificate[];
   /** How far a rotation of the authorities is. */
   readonly rotation: Rotation | undefined;
+  /** The key by which Secrets are encrypted in etcd. */
+  readonly secretsKey: SecretsKey | undefined;
 }
 
 export function encodeListCertificatesResponse(message: ListCertificatesResponse): Buffer {
   const writer = new ProtoWriter();
   for (const item of message.certificates) writer.bytes(1, encodeCertificate(item));
   if (message.rotation !== undefined) writer.bytes(2, encodeRotation(message.rotation));
+  if (message.secretsKey !== undefined) writer.bytes(3, encodeSecretsKey(message.secretsKey));
   return writer.finish();
 }
 
 export function decodeListCertificatesResponse(bytes: Uint8Array): ListCertificatesResponse {
-  const message: { certificates: Certificate[]; rotation: Rotation | undefined } = {
+  const message: { certificates: Certificate[]; rotation: Rotation | undefined; secretsKey: SecretsKey | undefined } = {
     certificates: [],
     rotation: undefined,
+    secretsKey: undefined,
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -765,6 +769,52 @@ export function decodeListCertificatesResponse(bytes: Uint8Array): ListCertifica
         break;
       case 18: // field 2
         message.rotation = decodeRotation(reader.bytes());
+        break;
+      case 26: // field 3
+        message.secretsKey = decodeSecretsKey(reader.bytes());
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** SecretsKey is a key by which the API server encrypts Secrets. It is told to nobody. */
+export interface SecretsKey {
+  /** Its name, which each value in etcd has that it encrypted. */
+  readonly name: string;
+  /** When it was made, in milliseconds since the Unix epoch. */
+  readonly madeMs: number;
+  /** When the next one is made; 0 while Secrets have yet to be written by this one. */
+  readonly renewalMs: number;
+}
+
+export function encodeSecretsKey(message: SecretsKey): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.madeMs !== 0) writer.int64(2, message.madeMs);
+  if (message.renewalMs !== 0) writer.int64(3, message.renewalMs);
+  return writer.finish();
+}
+
+export function decodeSecretsKey(bytes: Uint8Array): SecretsKey {
+  const message: { name: string; madeMs: number; renewalMs: number } = {
+    name: '',
+    madeMs: 0,
+    renewalMs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 16: // field 2
+        message.madeMs = reader.int64();
+        break;
+      case 24: // field 3
+        message.renewalMs = reader.int64();
         break;
       default:
         reader.skip();

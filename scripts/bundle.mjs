@@ -9,12 +9,21 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const from = path.join(root, 'dist', 'src');
 const to = path.join(root, 'dist', 'bundle');
 const workers = ['certs', 'kubelet', 'reconciler', 'logs', 'debug'];
-const entries = ['main.js', 'cli/main.js', ...workers.map((name) => `workers/${name}/main.js`)];
+const jobs = ['generate-rsa-key', 'issue-certificates', 'pack-segment'];
+const entries = [
+  'main.js',
+  'cli/main.js',
+  ...workers.map((name) => `workers/${name}/main.js`),
+  ...jobs.map((name) => `jobs/${name}.js`),
+];
 
-/** They look for files beside their own, and are loaded late or seldom. */
-const external = ['piscina', '@peculiar/x509', 'reflect-metadata'];
+/** It looks for files beside its own. */
+const external = ['piscina'];
 
-/** A bundled module still finds its neighbours where tsc put it; only an entry's neighbours are bundles too. */
+/** Whose neighbours are entries: they are found where the bundles are. */
+const pool = path.join('jobs', 'pool.js');
+
+/** A bundled module still finds its neighbours where tsc put it, unless they are entries. */
 const neighbours = (entry) => ({
   name: 'neighbours',
   setup({ onLoad }) {
@@ -22,7 +31,8 @@ const neighbours = (entry) => ({
       const text = await readFile(file, 'utf8');
       const relative = path.relative(from, file);
       if (relative === entry || !text.includes('import.meta.url')) return { contents: text };
-      const place = path.relative(path.dirname(path.join(to, entry)), file);
+      const original = relative === pool ? path.join(to, pool) : file;
+      const place = path.relative(path.dirname(path.join(to, entry)), original);
       return {
         contents: text.replaceAll(
           'import.meta.url',

@@ -23,6 +23,8 @@ export interface Machine {
   /** Whether traffic between two ports of a bridge passes iptables. */
   readonly bridgeCallsIptables: boolean;
   readonly apparmor: boolean;
+  /** Whether it is one of Amazon's virtual machines, which have a service that knows their credentials. */
+  readonly isEc2: boolean;
 }
 
 /** Where a machine describes itself; tests put a tree of their own in its place. */
@@ -60,6 +62,10 @@ export function inspectMachine(
     cgroupDriver: existsSync(`${run}/systemd/system`) ? 'systemd' : 'cgroupfs',
     bridgeCallsIptables: read(`${proc}/sys/net/bridge/bridge-nf-call-iptables`) === '1',
     apparmor: read(`${sys}/module/apparmor/parameters/enabled`) === 'Y',
+    // Amazon's documentation, "Detect whether a host is an EC2 instance": the vendor on Nitro, the firmware on Xen.
+    isEc2: ['sys_vendor', 'bios_version'].some((name) => {
+      return read(`${sys}/class/dmi/id/${name}`)?.toLowerCase().includes('amazon');
+    }),
   };
 }
 

@@ -22,6 +22,7 @@ const plainMachine: Machine = {
   cgroupDriver: 'cgroupfs',
   bridgeCallsIptables: true,
   apparmor: false,
+  isEc2: false,
 };
 
 /** What the policy of every component is made from, for a release, a machine and a configuration. */

@@ -131,3 +131,12 @@ void t.test('this machine can be inspected', async (t) => {
   t.ok(['v1', 'hybrid', 'v2'].includes(found.cgroups));
   t.same(structuredClone(found), found, 'and what is found can be handed to a worker thread');
 });
+
+void t.test('Amazon’s machines are known by their vendor or their firmware', async (t) => {
+  const dmi = (files: Readonly<Record<string, string>>) =>
+    machine(t, Object.fromEntries(Object.entries(files).map(([k, v]) => [`sys/class/dmi/id/${k}`, v])))();
+  t.ok(dmi({ sys_vendor: 'Amazon EC2\n', bios_version: '1.0\n' }).isEc2, 'Nitro');
+  t.ok(dmi({ sys_vendor: 'Xen\n', bios_version: '4.11.amazon\n' }).isEc2, 'Xen');
+  t.notOk(dmi({ sys_vendor: 'Dell Inc.\n', bios_version: '2.1\n' }).isEc2);
+  t.notOk(dmi({}).isEc2, 'a machine that says nothing of itself');
+});

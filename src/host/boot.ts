@@ -8,7 +8,7 @@ const lastStep = 'NodeReady';
 
 /** What waits for what, where nobody says so: these steps wait inside of a worker. */
 const knownWaits: Readonly<Record<string, readonly string[]>> = {
-  'hamlet.logs': ['hamlet.kubelet'],
+  'hamlet.logs': ['PKIReady'],
   'hamlet.debug': ['hamlet'],
   components: ['hamlet'],
   IPAssigned: ['hamlet'],

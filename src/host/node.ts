@@ -61,6 +61,9 @@ const maxHeapMb: Readonly<Record<WorkerName, number>> = {
   debug: 256,
 };
 
+/** How long the pipes may keep what is written at the start, in milliseconds: they hold the first 64 KiB of each. */
+const logsDelayMs = 1_000;
+
 /** How long the components may take to stop altogether when nobody asks them in order, in milliseconds. */
 const stopTimeoutMs = 120_000;
 
@@ -200,12 +203,14 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       etcdSocket: etcdSocket(config.paths.run),
       sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'PKI in etcd'),
     }));
-    if (!waits) startLogs();
     // etcd, which comes first, is the distribution's own.
     await Promise.race([aborted(), verify()]);
     if (!signal.aborted) verified.resolve(undefined);
     options.onRunning();
-    // Without a credential it can do nothing, and loading it would take the processor from etcd and the certificates.
+    // Loading any more would take the processor from etcd and the certificates, for which everything waits.
+    await board.becomesTrue('PKIReady', AbortSignal.any([signal, AbortSignal.timeout(logsDelayMs)]));
+    if (!waits) startLogs();
+    // Without a credential it can do nothing.
     if (await board.becomesTrue('PKIReady', signal)) start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {

@@ -21,7 +21,7 @@ export function checkNeeds(specs: readonly Spec[]): void {
       const circle = [...path.slice(path.indexOf(spec.name)), spec.name];
       throw new HamletError('FAILED_PRECONDITION', `needs form a circle: ${circle.join(' → ')}`);
     }
-    for (const need of [...spec.needs, ...(spec.follows ?? [])]) {
+    for (const need of [...spec.needs, ...(spec.follows ?? []), ...(spec.yieldsTo ?? [])]) {
       const needed = byName.get(need);
       if (needed === undefined) {
         throw new HamletError('FAILED_PRECONDITION', `${spec.name} needs ${need}, which is not declared`);

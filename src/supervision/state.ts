@@ -49,6 +49,8 @@ export interface Spec {
   readonly needs: readonly string[];
   /** What has to have been started before this is, ready or not, and is stopped only after it. */
   readonly follows?: readonly string[];
+  /** What gets the machine to itself while both come up for the first time: until it is healthy, or has failed once. */
+  readonly yieldsTo?: readonly string[];
   /** How long it may take from its execution to its first good probe; what prepares the start has its own limits. */
   readonly startTimeoutMs: number;
   /** How long it may take to stop after SIGTERM. */

@@ -219,7 +219,7 @@ export class Tree {
       case 'waiting':
       case 'backoff': {
         if (state.kind === 'backoff' && nowMs < state.untilMs) return undefined;
-        const missing = this.#missing(spec);
+        const missing = this.#missing(node);
         if (missing.length > 0) {
           const same = state.kind === 'waiting' && state.for.join() === missing.join();
           if (!same) node.state = { kind: 'waiting', for: missing, cause: state.cause };
@@ -242,10 +242,11 @@ export class Tree {
   }
 
   /** What has to be there before a node may be started, and is not. */
-  #missing({ needs, follows = [] }: Spec): string[] {
+  #missing({ spec: { needs, follows = [], yieldsTo = [] }, state }: Node): string[] {
     return [
       ...needs.filter((need) => this.#node(need).state.kind !== 'healthy'),
       ...follows.filter((other) => !isUp(this.#node(other).state)),
+      ...(isNew(state) ? yieldsTo.filter((other) => isComingUp(this.#node(other).state)) : []),
     ];
   }
 
@@ -285,6 +286,15 @@ export class Tree {
 /** Whether it does its work: healthy, and answering its probes. */
 function isWell(state: State): boolean {
   return state.kind === 'healthy' && state.failing === null;
+}
+
+/** Whether it has never run. */
+function isNew(state: State): boolean {
+  return state.kind === 'waiting' && state.cause === null;
+}
+
+function isComingUp(state: State): boolean {
+  return isNew(state) || state.kind === 'starting';
 }
 
 function isUp({ kind }: State): boolean {

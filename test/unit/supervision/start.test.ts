@@ -37,6 +37,32 @@ void t.test('one that follows another starts when that has been started, ready o
   t.same(h.after(250), ['start apiserver', 'start kubelet'], 'so it is with a restart');
 });
 
+void t.test('one that yields to another comes after it at the first start alone', async (t) => {
+  const specs = [spec('containerd', [], { yieldsTo: ['etcd'] }), spec('etcd')];
+  const h = new Harness(specs);
+  t.same(h.tick(), ['start etcd']);
+  t.match(h.state('containerd'), { kind: 'waiting', for: ['etcd'] });
+  h.executed('etcd');
+  t.match(h.state('containerd'), { kind: 'waiting', for: ['etcd'] });
+  t.same(h.answers('etcd'), ['start containerd']);
+  h.executed('containerd');
+  h.ends('etcd');
+  h.ends('containerd');
+  t.same(h.after(250).sort(), ['start containerd', 'start etcd'], 'a restart waits for nobody');
+});
+
+void t.test('one that fails is yielded to no longer', async (t) => {
+  const h = new Harness([spec('containerd', [], { yieldsTo: ['etcd'] }), spec('etcd')]);
+  h.tick();
+  h.executed('etcd');
+  t.same(h.ends('etcd'), ['start containerd']);
+});
+
+void t.test('who yields may not be waited for by the one it yields to', async (t) => {
+  const specs = [spec('a', [], { yieldsTo: ['b'] }), spec('b', ['a'])];
+  t.throws(() => new Tree(specs, () => 0), { code: 'FAILED_PRECONDITION', message: /circle: a → b → a/ });
+});
+
 void t.test('the order of declaration is no order of starting', async (t) => {
   const h = new Harness([...threeLevels].reverse());
   t.same(h.tick(), ['start etcd']);

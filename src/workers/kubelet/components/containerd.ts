@@ -16,6 +16,8 @@ export function containerd(context: Context): Component {
     ...usual,
     name: 'containerd',
     needs: [],
+    // Everything waits for etcd at first, and on a small machine the two would take the processor from each other.
+    yieldsTo: ['etcd'],
     credentials: 'none',
     prepare() {
       ensureFolder(run.containerd, 0o711);

@@ -8,7 +8,7 @@ import { missingKernelFeatures } from './kernel.js';
 import { portHolder } from './port-holder.js';
 
 /** As in package.json. */
-const oldestNode = '20.11.0';
+const oldestNode = '20.15.0';
 const architectures = ['x64', 'arm64'];
 /** etcd alone allots 64 MB for its log before it has written anything. */
 const stateBytes = 256e6;

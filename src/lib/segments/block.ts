@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { LineBlock } from '../ring/block.js';
 import { lineWords } from '../ring/memory.js';
 
@@ -7,28 +6,27 @@ import { lineWords } from '../ring/memory.js';
  * Lines of one log as they lie on disk: a header, and behind it the index and the bytes of a LineBlock. All numbers
  * are little-endian.
  *
- *     magic u32, checksum 8 bytes, stored u32, unpacked u32, count u32, sequence f64, latest f64, run u32, codec u32
+ *     magic u32, checksum u32, stored u32, unpacked u32, count u32, sequence f64, latest f64, run u32, codec u32
  *
- * The checksum is the beginning of the SHA-256 of everything behind it, so that what a power cut leaves of a write is
+ * The checksum is the CRC-32 (as in gzip, RFC 1952) of everything behind it, so that what a power cut leaves of a write is
  * told from a block. `latest` is the latest time of arrival in it and `run` the highest run, for whoever looks for a
  * line by these. `stored` bytes follow the header; they are `unpacked` bytes of index and lines.
  */
-export const headerBytes = 48;
+export const headerBytes = 44;
 
-/** "HLB1". */
-const magic = 0x31_42_4c_48;
+/** "HLB2". */
+const magic = 0x32_42_4c_48;
 const at = {
   magic: 0,
   checksum: 4,
-  stored: 12,
-  unpacked: 16,
-  count: 20,
-  sequence: 24,
-  latest: 32,
-  run: 40,
-  codec: 44,
+  stored: 8,
+  unpacked: 12,
+  count: 16,
+  sequence: 20,
+  latest: 28,
+  run: 36,
+  codec: 40,
 } as const;
-const checksumBytes = 8;
 const codec = { none: 0, deflate: 1 } as const;
 
 /** Blocks are made of about so many bytes of lines: what a reader holds, and more makes them hardly smaller. */
@@ -52,8 +50,8 @@ export interface BlockInfo {
   readonly bytes: number;
 }
 
-/** The bytes of a block, as it is or packed. */
-export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
+/** The bytes of a block, as it is or packed: its header, and what follows it, to be written one behind the other. */
+export function encodeBlock(block: LineBlock, packed: boolean): readonly [Buffer, ...Buffer[]] {
   const index = block.copyIndex();
   const unpacked = index.byteLength + block.data.length;
   const { latestMs, lastRun } = summaryOf(block);
@@ -61,18 +59,21 @@ export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
   const parts = [Buffer.from(index.buffer, index.byteOffset, index.byteLength), block.data];
   const payload = packed ? [deflateRawSync(Buffer.concat(parts), { level: deflateLevel })] : parts;
   const header = Buffer.alloc(headerBytes);
-  const encoded = Buffer.concat([header, ...payload]);
-  encoded.writeUInt32LE(magic, at.magic);
-  encoded.writeUInt32LE(encoded.length - headerBytes, at.stored);
-  encoded.writeUInt32LE(unpacked, at.unpacked);
-  encoded.writeUInt32LE(block.count, at.count);
-  encoded.writeDoubleLE(block.sequence, at.sequence);
-  encoded.writeDoubleLE(latestMs, at.latest);
-  encoded.writeUInt32LE(lastRun, at.run);
-  encoded.writeUInt32LE(packed ? codec.deflate : codec.none, at.codec);
-  checksum(encoded).copy(encoded, at.checksum);
-  return encoded;
+  header.writeUInt32LE(magic, at.magic);
+  header.writeUInt32LE(lengthOf(payload), at.stored);
+  header.writeUInt32LE(unpacked, at.unpacked);
+  header.writeUInt32LE(block.count, at.count);
+  header.writeDoubleLE(block.sequence, at.sequence);
+  header.writeDoubleLE(latestMs, at.latest);
+  header.writeUInt32LE(lastRun, at.run);
+  header.writeUInt32LE(packed ? codec.deflate : codec.none, at.codec);
+  header.writeUInt32LE(checksum(header, ...payload), at.checksum);
+  return [header, ...payload];
 }
+
+/** How long some buffers are together. */
+export const lengthOf = (parts: readonly Buffer[]): number =>
+  parts.reduce((sum, { length }) => sum + length, 0);
 
 /** What the header of the block at `offset` says; nothing is checked. */
 export function headerOf(bytes: Buffer, offset: number): BlockInfo {
@@ -92,7 +93,7 @@ export function readBlock(bytes: Buffer, offset: number): BlockInfo | undefined 
   const info = headerOf(bytes, offset);
   if (info.bytes > bytes.length - offset) return undefined;
   const block = bytes.subarray(offset, offset + info.bytes);
-  return checksum(block).equals(block.subarray(at.checksum, at.checksum + checksumBytes)) ? info : undefined;
+  return checksum(block) === block.readUInt32LE(at.checksum) ? info : undefined;
 }
 
 /** The lines of a block that `readBlock` has found at `offset`. */
@@ -143,9 +144,9 @@ export function summaryOf(block: LineBlock): Pick<BlockInfo, 'latestMs' | 'lastR
   return { latestMs, lastRun };
 }
 
-function checksum(block: Buffer): Buffer {
-  const behind = block.subarray(at.checksum + checksumBytes);
-  return createHash('sha256').update(behind).digest().subarray(0, checksumBytes);
+/** Of a block that begins with its header; it may lie in several parts. */
+function checksum(header: Buffer, ...others: readonly Buffer[]): number {
+  return others.reduce((sum, part) => crc32(part, sum), crc32(header.subarray(at.stored)));
 }
 
 /** One line's index is much like the next one's: as differences it is mostly zeros, which pack to next to nothing. */

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 // Plain descriptors and no FileHandles: of a thread that is ended Node closes the former at once, and the latter when
 // they are collected, with a warning for each. What waits for the disk is done beside the thread; to open and to close
 // does not, and in the thread Node knows at any moment which descriptors it has.
-const write = promisify(fs.write);
+const writev = promisify(fs.writev);
 const read = promisify(fs.read);
 const ftruncate = promisify(fs.ftruncate);
 const fdatasync = promisify(fs.fdatasync);
@@ -14,7 +14,8 @@ const fsync = promisify(fs.fsync);
 
 /** A file that grows at its end. */
 export interface OpenSegment {
-  write(bytes: Buffer, position: number): Promise<void>;
+  /** Writes the parts one behind the other, the first one at `position`. */
+  write(parts: readonly Buffer[], position: number): Promise<void>;
   truncate(bytes: number): Promise<void>;
   /** Resolves when what was written is where a power cut does not reach it. */
   sync(): Promise<void>;
@@ -70,11 +71,12 @@ class SegmentFile implements OpenSegment {
     this.#fd = fd;
   }
 
-  write(bytes: Buffer, position: number): Promise<void> {
+  write(parts: readonly Buffer[], position: number): Promise<void> {
     return this.#do(async () => {
-      for (let done = 0; done < bytes.length;) {
-        const { bytesWritten } = await write(this.#fd, bytes, done, bytes.length - done, position + done);
-        done += bytesWritten;
+      for (let [left, at] = [parts, position]; left.length > 0;) {
+        const { bytesWritten } = await writev(this.#fd, left, at);
+        left = behind(left, bytesWritten);
+        at += bytesWritten;
       }
     });
   }
@@ -97,6 +99,17 @@ class SegmentFile implements OpenSegment {
     this.#last = done.catch(() => undefined);
     return done;
   }
+}
+
+/** What is left of the parts behind their first `bytes`. */
+function behind(parts: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let done = 0;
+  let rest = bytes;
+  for (let part = parts[0]; part !== undefined && part.length <= rest; part = parts[done]) {
+    rest -= part.length;
+    done += 1;
+  }
+  return parts.slice(done).map((part, i) => (i === 0 ? part.subarray(rest) : part));
 }
 
 /** So that the file is found after a power cut. */

@@ -7,6 +7,7 @@ import {
   encodeBlock,
   headerOf,
   joinBlocks,
+  lengthOf,
   summaryOf,
   type BlockInfo,
 } from '../../lib/segments/block.js';
@@ -279,25 +280,25 @@ export class SegmentLog {
   /** Writes as much of what is to be written as the segment has room for. */
   async #append(): Promise<void> {
     const active = (this.#active ??= await this.#begin(this.#writing[0]?.sequence ?? 0));
-    const blocks: Buffer[] = [];
+    const blocks: (readonly [Buffer, ...Buffer[]])[] = [];
     let end = active.bytes;
     for (const block of this.#writing) {
-      const bytes = encodeBlock(block, false);
-      blocks.push(bytes);
-      end += bytes.length;
+      const parts = encodeBlock(block, false);
+      blocks.push(parts);
+      end += lengthOf(parts);
       if (end >= this.#segmentBytes) break;
     }
     active.isSynced = false;
     try {
-      await active.handle.write(Buffer.concat(blocks), active.bytes);
+      await active.handle.write(blocks.flat(), active.bytes);
     } catch (error) {
       // What is behind the end must not be taken for a block when another end is written over it.
       await active.handle.truncate(active.bytes).catch(() => undefined);
       throw error;
     }
-    for (const block of blocks) {
-      addEntry(active.entries, { ...headerOf(block, 0), offset: active.bytes });
-      active.bytes += block.length;
+    for (const parts of blocks) {
+      addEntry(active.entries, { ...headerOf(parts[0], 0), offset: active.bytes });
+      active.bytes += lengthOf(parts);
     }
     this.#writing = this.#writing.slice(blocks.length);
     if (active.bytes >= this.#segmentBytes) await this.#seal(active);

@@ -34,10 +34,11 @@ export class FailingFiles implements SegmentFiles {
     const lengths = { synced: 0, written: 0 };
     this.#lengths.set(file, lengths);
     return {
-      write: async (bytes, position) => {
+      write: async (parts, position) => {
+        const bytes = Buffer.concat(parts);
         const isLast = this.steps + 1 === this.#stepsToLive;
         const part = isLast ? bytes.subarray(0, bytes.length >> 1) : bytes;
-        await handle.write(part, position);
+        await handle.write([part], position);
         lengths.written = position + part.length;
         this.#step();
       },

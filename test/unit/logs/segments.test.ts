@@ -167,7 +167,11 @@ void t.test('a block is what it was, packed or not', (t) => {
   source.write(`one\n\n${'long'.repeat(5_000)}\n\xff\x00\xfe\nthree\n`, 7);
   const block = source.ring.copy(0, Infinity);
   for (const packed of [false, true]) {
-    const bytes = Buffer.concat([Buffer.from('before'), encodeBlock(block, packed), Buffer.from('behind')]);
+    const bytes = Buffer.concat([
+      Buffer.from('before'),
+      ...encodeBlock(block, packed),
+      Buffer.from('behind'),
+    ]);
     const info = readBlock(bytes, 6);
     t.match(info, { from: block.sequence, to: block.end, lastRun: 7 });
     if (info === undefined) continue;

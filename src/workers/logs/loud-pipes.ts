@@ -1,17 +1,23 @@
 import type { PipeReader } from './pipe-reader.js';
 
-/** Rounds that bring less than this are made rarer, so that a read finds more than a line or two. */
+/** After a round that brought less than this the thread sleeps, so that the next one finds more than a line or two. */
 const sparseBytes = 8_192;
 
 /**
- * A writer of blocks fills its pipe within microseconds and then waits for us: after a round that brought so much the
- * next ones follow at once for a moment, as waking up takes longer than the next block.
+ * How long it sleeps, to which the kernel adds 0.05 ms. The shortest time is for a writer that would fill its pipe
+ * meanwhile and then have to be woken up (64 KiB at 300 MB a second take 0.2 ms). Where a sleep brings less than
+ * `scantBytes` it grows, up to what no caller of the thread notices.
  */
-const bulkBytes = 32_768;
-const eagerMs = 0.1;
+const shortestNapMs = 0.05;
+const longestNapMs = 0.4;
+const scantBytes = 2_048;
 
-/** Short enough that no writer fills its pipe meanwhile (64 KiB at 300 MB a second), and no caller notices. */
-const napMs = 0.1;
+/**
+ * One that writes whole pipes at once waits for us after each of them, and to fall asleep takes longer than it does to
+ * bring the next one: for this time it is looked for without a pause.
+ */
+const bulkBytes = 61_440;
+const eagerMs = 0.1;
 
 /**
  * Reads the pipes whose writers hardly pause, all of them in turn, and the event loop has its turn after each round.
@@ -22,6 +28,8 @@ export class LoudPipes {
   readonly #readers = new Set<PipeReader>();
   #isReading = false;
   #lastBulkMs = -Infinity;
+  #napMs = shortestNapMs;
+  #hasSlept = false;
   /** Nobody ever notifies it. */
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
@@ -41,10 +49,12 @@ export class LoudPipes {
     for (const reader of this.#readers) bytes += reader.turn();
     this.#isReading = this.#readers.size > 0;
     if (!this.#isReading) return;
+    if (this.#hasSlept && bytes < scantBytes) this.#napMs = Math.min(2 * this.#napMs, longestNapMs);
+    else if (bytes >= sparseBytes) this.#napMs = shortestNapMs;
     const nowMs = performance.now();
     if (bytes >= bulkBytes) this.#lastBulkMs = nowMs;
-    else if (bytes < sparseBytes && nowMs - this.#lastBulkMs > eagerMs)
-      Atomics.wait(this.#never, 0, 0, napMs);
+    this.#hasSlept = bytes < sparseBytes && nowMs - this.#lastBulkMs > eagerMs;
+    if (this.#hasSlept) Atomics.wait(this.#never, 0, 0, this.#napMs);
     setImmediate(() => this.#round());
   }
 }

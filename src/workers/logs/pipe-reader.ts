@@ -184,11 +184,16 @@ export class PipeReader {
 
   /** 0 when nothing is there. An end of file cannot be: the main thread has the pipe open for writing. */
   #read(landing: Buffer): number {
+    const { stackTraceLimit } = Error;
+    // An EAGAIN is no error of ours: to note where it came from would take three times as long as the call.
+    Error.stackTraceLimit = 0;
     try {
       return readSync(this.#fd, landing, 0, landing.length, null);
     } catch (error) {
       if (errnoOf(error) === 'EAGAIN') return 0;
       throw error;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
     }
   }
 }

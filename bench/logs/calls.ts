@@ -10,7 +10,8 @@ import { host } from '../../src/ipc/services/host.js';
 import { logs } from '../../src/ipc/services/logs.js';
 import { Mesh } from '../../test/mesh/fixtures/mesh.js';
 import { main, probe } from '../../test/mesh/fixtures/services.js';
-import { median, quantile } from './statistics.js';
+import { median } from '../median.js';
+import { quantile } from './quantile.js';
 
 const calls = 4_000;
 

@@ -9,7 +9,8 @@ import { nodeDebugService, type StreamComponentLogsRequest } from '../../src/gen
 import { Pipes } from '../../src/host/pipes.js';
 import { DebugNode, freePort } from '../../test/mesh/debug-fixture.js';
 import { path as bareMethod, pass } from './bare-method.js';
-import { median, quantile } from './statistics.js';
+import { median } from '../median.js';
+import { quantile } from './quantile.js';
 
 /** 1,000 lines a second for so many lines. */
 const lines = 3_000;

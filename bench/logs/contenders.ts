@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { LogNode } from '../../test/mesh/fixtures/log-node.js';
+import { openHamlet } from './hamlet.js';
 
 /** Who reads a pipe and splits it into lines. */
 export interface Contender {
@@ -10,24 +10,31 @@ export interface Contender {
   readonly pipe: string;
   /** CPU seconds that it has used so far. */
   cpuSeconds(): number;
+  /** Ends work that goes on behind its reading, so that nobody else is measured beside it. */
+  settle?(): Promise<void>;
+  /** The part of the lines since the last call that it has on disk. */
+  keptPart?(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** A node's default. */
-const diskBytes = 256 * 1024 * 1024;
-
-/** Keeps the last 5,000 lines, as the others do. */
+/** Node's readline over a pipe that is opened by name, as it is for Hamlet. It keeps the last 5,000 lines, as all do. */
 const readline = `
   const lines = [];
   const input = require('node:fs').createReadStream('', { fd: 0, highWaterMark: 65_536 });
   let count = 0;
   require('node:readline').createInterface({ input }).on('line', (line) => (lines[count++ % 5_000] = line));`;
 
+/** The same over the pipe as the program's stdin, which libuv reads by itself. */
+const readlineOfStdin = `
+  const lines = [];
+  const input = process.stdin;
+  let count = 0;
+  require('node:readline').createInterface({ input }).on('line', (line) => (lines[count++ % 5_000] = line));`;
+
 const split2 = `
   const lines = [];
-  const input = require('node:fs').createReadStream('', { fd: 0, highWaterMark: 65_536 });
   let count = 0;
-  input.pipe(require('split2')()).on('data', (line) => (lines[count++ % 5_000] = line));`;
+  process.stdin.pipe(require('split2')()).on('data', (line) => (lines[count++ % 5_000] = line));`;
 
 /** Everyone who can be measured here; a program that is not installed is left out, by name. */
 export async function openContenders(folder: string): Promise<{ all: Contender[]; missing: string[] }> {
@@ -45,9 +52,10 @@ export async function openContenders(folder: string): Promise<{ all: Contender[]
     ['multilog', ['multilog', 'n2', 's16777215', logs('multilog')]],
     ['svlogd', ['svlogd', logs('svlogd')]],
     ['readline', [process.execPath, '-e', readline]],
+    ['readline, stdin', [process.execPath, '-e', readlineOfStdin]],
     ['split2', [process.execPath, '-e', split2]],
   ];
-  const all = [await openHamlet('hamlet'), await openHamlet('hamlet on disk', diskBytes)];
+  const all = [await openHamlet('hamlet', false), await openHamlet('hamlet on disk', true)];
   const missing: string[] = [];
   for (const [name, argv] of programs) {
     const found = argv[0]?.startsWith('/') === true || isInstalled(argv[0] ?? '');
@@ -57,25 +65,8 @@ export async function openContenders(folder: string): Promise<{ all: Contender[]
   return { all, missing };
 }
 
-async function openHamlet(name: string, onDisk?: number): Promise<Contender> {
-  const node = await LogNode.start({
-    components: ['etcd'],
-    ...(onDisk !== undefined && { diskBytes: onDisk }),
-  });
-  return {
-    name,
-    pipe: path.join(node.folder, 'pipes', 'etcd.stderr'),
-    // This process has the logs worker in it and, while a writer is measured, nothing else to do.
-    cpuSeconds: () => {
-      const { user, system } = process.cpuUsage();
-      return (user + system) / 1e6;
-    },
-    close: () => node[Symbol.asyncDispose](),
-  };
-}
-
 async function openProgram(name: string, argv: readonly string[], folder: string): Promise<Contender> {
-  const pipe = path.join(folder, `${name.replace(' ', '-')}.pipe`);
+  const pipe = path.join(folder, `${name.replace(/\W+/g, '-')}.pipe`);
   execFileSync('mkfifo', [pipe]);
   const script = 'exec "$@" <>"$0"';
   const child = spawn('sh', ['-c', script, pipe, ...argv], { stdio: ['ignore', 'ignore', 'inherit'] });

@@ -1,4 +1,3 @@
+/** The figure that `part` of the others are below; NaN of none. */
 export const quantile = (values: readonly number[], part: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? NaN;
-
-export const median = (values: readonly number[]): number => quantile(values, 0.5);

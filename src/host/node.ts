@@ -33,7 +33,7 @@ import { Secrets } from './secrets.js';
 import { hostHandlers } from './service.js';
 import { recordSysctls } from './sysctls.js';
 import { waitForMachine } from './wait-for-machine.js';
-import { Workers } from './workers.js';
+import { Workers, type WorkersOptions } from './workers.js';
 
 export interface NodeOptions {
   readonly config: Config;
@@ -152,7 +152,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     }),
   );
 
-  const workers = new Workers({
+  const supervision: WorkersOptions = {
     router,
     log,
     history,
@@ -162,9 +162,13 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       const update = { name: `hamlet.${name}`, reason: healthy ? '' : state.kind, message } as const;
       board.set({ ...update, status: healthy ? 'true' : 'false' }, Date.now());
     },
-  });
+  };
+  const workers = new Workers(supervision);
+  // It ends last: what all others say until their end is kept.
+  const logKeeper = new Workers(supervision);
   const start = (name: WorkerName, data: () => unknown) => {
-    workers.add({
+    const supervisor = name === 'logs' ? logKeeper : workers;
+    supervisor.add({
       name,
       url: options.workers[name],
       data,
@@ -219,10 +223,11 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     await workers.stop();
     if (leave.aborted) await children.release();
     else await endTheRest();
-    await connection.close();
-    await router.close();
     report.close();
     await history.written();
+    await logKeeper.stop();
+    await connection.close();
+    await router.close();
     pipes.close();
   }
   return leave.aborted ? 'left' : 'stopped';

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { FollowRequest } from '../../src/ipc/services/logs.js';
@@ -77,6 +78,47 @@ void t.test('a stop of Hamlet loses nothing, and followers go on by position', a
   t.same(await texts(node, { run: 1, tail: 5 }), numbers(19_996, 20_000));
   const starts = new Set(reader.lines.map(({ sequence }) => Math.floor(sequence / sequencesPerStart)));
   t.same([...starts], [1, 2, 3]);
+});
+
+void t.test('what Hamlet’s own threads and components say until the stop is kept', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], own: ['hamlet.certs'], diskBytes });
+  const components = ['etcd', 'hamlet.certs'];
+  const reader = new Reader({ components });
+  await reader.open(node.logs);
+  await reader.close();
+  const said = () => reader.lines.filter(({ component }) => component === 'hamlet.certs').map(textOf);
+  const child = node.spawn('etcd', 1, shell('printf begun; kill -STOP $$; echo " and ended"'));
+  await poll(() => (/\) T/.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')) ? true : undefined), {
+    everyMs: 5,
+    timeoutMs: 10_000,
+    what: 'the stop',
+  });
+  for (let start = 1; start <= 3; start += 1) {
+    const { fd } = node.pipes.threadLog('hamlet.certs');
+    for (let line = 1; line <= 200; line += 1) writeSync(fd, `${start} ${line}\n`);
+    writeSync(fd, `last words of ${start}`);
+    await restart(node, 'stop');
+    node.pipes.adopt('etcd', 1);
+    await reader.open(node.logs);
+    while (said().at(-1) !== `last words of ${start}`) await reader.read();
+    await reader.close();
+  }
+  t.same(
+    said(),
+    [1, 2, 3].flatMap((start) => [
+      ...Array.from({ length: 200 }, (_, i) => `${start} ${i + 1}`),
+      `last words of ${start}`,
+    ]),
+  );
+  t.same(
+    reader.gaps.filter(({ component }) => component === 'hamlet.certs'),
+    [],
+  );
+  const exit = once(child, 'exit');
+  child.kill('SIGCONT');
+  await exit;
+  t.ok(await node.pipes.endRun('etcd'));
+  t.same(await texts(node, { sinceMs: 0 }), ['begun', ' and ended'], 'a line that was not ended is kept too');
 });
 
 void t.test('a death of Hamlet loses what was not on disk yet, and says that it may have', async (t) => {

@@ -3,7 +3,7 @@ import type { JobPool } from '../../jobs/pool.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
 import type { Log } from '../../lib/log.js';
 import type { LineBlock } from '../../lib/ring/block.js';
-import type { SegmentSettings } from '../../lib/ring/memory.js';
+import { startOf, type SegmentSettings } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
 import { LogEnds } from './log-ends.js';
 import { segmentFiles, type SegmentFiles } from './segment-files.js';
@@ -54,7 +54,8 @@ export class Archive {
   constructor(options: ArchiveOptions) {
     const { settings, rings, files = segmentFiles } = options;
     this.#options = options;
-    this.#ends = new LogEnds(path.join(settings.dir, 'ends.json'));
+    const start = startOf(Math.max(0, ...[...rings.values()].map(({ origin }) => origin)));
+    this.#ends = new LogEnds(path.join(settings.dir, 'ends.json'), start);
     const share = Math.floor(settings.maxBytes / segmentsPerBudget);
     const segmentBytes = Math.min(Math.max(share, minSegmentBytes), maxSegmentBytes);
     this.#logs = new Map(
@@ -103,17 +104,14 @@ export class Archive {
     return this.#ends.countLost(name, from, to);
   }
 
-  /** Writes down what is there, and ends. Nothing more will come of the logs that are `finished`. */
-  async close(finished: readonly string[]): Promise<void> {
+  /** Writes down what is there, and where it ends: nothing more comes into the rings. */
+  async close(): Promise<void> {
     await this.ready;
     this.#stop.abort(new HamletError('CANCELLED', 'the logs are closed'));
     clearTimeout(this.#timer);
     await this.#tick;
     await this.#flush();
-    const ends = finished.flatMap((name) => {
-      const ring = this.#options.rings.get(name);
-      return ring === undefined ? [] : [[name, ring.written] as const];
-    });
+    const ends = [...this.#options.rings].map(([name, { written }]) => [name, written] as const);
     await this.#try(async () => this.#ends.add(Object.fromEntries(ends)));
     await Promise.all([...this.#logs.values()].map((log) => this.#try(() => log.close())));
   }

@@ -17,9 +17,17 @@ export class LogEnds {
   readonly #file: string;
   #ends: Ends;
 
-  constructor(file: string) {
+  /** `start` is this start of Hamlet, which has not ended, whatever a logs worker before this one thought. */
+  constructor(file: string, start: number) {
     this.#file = file;
-    this.#ends = load(file);
+    const { [start]: early, ...ends } = load(file);
+    this.#ends = ends;
+    if (early === undefined) return;
+    try {
+      this.#write();
+    } catch {
+      // It is written again at the end in order, and without one the disk is the smaller trouble.
+    }
   }
 
   /** How many lines lie between two numbers; undefined when nobody knows. */
@@ -40,6 +48,10 @@ export class LogEnds {
     const start = startOf(Object.values(ends)[0] ?? 0);
     const others = Object.entries(this.#ends).slice(-maxStarts);
     this.#ends = Object.fromEntries([...others, [String(start), { ...ends }]]);
+    this.#write();
+  }
+
+  #write(): void {
     writeFileAtomic(this.#file, JSON.stringify(this.#ends), 0o600);
   }
 }

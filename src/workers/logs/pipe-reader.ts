@@ -106,20 +106,21 @@ export class PipeReader {
     Atomics.notify(this.#words, pipeWord.drained);
   }
 
+  /** Reads what is left in the pipe, makes a line of what has no newline yet, and closes it. */
+  finish(): void {
+    if (this.#state.kind === 'closed') return;
+    this.endRuns();
+    this.#drain(maxBytesAtEnd);
+    this.#splitter.flush(this.run);
+    this.close();
+  }
+
   /** Stops reading and closes the pipe. */
   close(): void {
     if (this.#state.kind === 'closed') return;
     this.#leave();
     this.#state = { kind: 'closed' };
     closeSync(this.#fd);
-  }
-
-  /** Whether all that its component wrote has been read, and the component runs no more. */
-  get isFinished(): boolean {
-    const [ended, drained] = [pipeWord.ended, pipeWord.drained].map((word) =>
-      Atomics.load(this.#words, word),
-    );
-    return ended === drained && this.run === Atomics.load(this.#words, pipeWord.endedRun);
   }
 
   /** The run that what is read now belongs to. */

@@ -67,15 +67,15 @@ export class LogStore {
     );
   }
 
+  /**
+   * Takes what is left in the pipes, and ends. It is the last of Hamlet that does, see host/node.ts; what a component
+   * writes that runs on waits in its pipe for the next start.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     Atomics.notify(this.#wake, 0);
-    for (const reader of this.#readers) reader.close();
-    // Hamlet's own threads go on writing while they stop, and nobody reads that any more.
-    const finished = [...this.#readersOf].filter(
-      ([, readers]) => readers.length > 1 && readers.every(({ isFinished }) => isFinished),
-    );
-    await this.archive?.close(finished.map(([name]) => name));
+    for (const reader of this.#readers) reader.finish();
+    await this.archive?.close();
   }
 
   /** The main thread waits for the end of a run to be drained before it starts the next: see LogPipes.endRun. */

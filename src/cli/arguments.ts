@@ -58,9 +58,19 @@ export const commonOptions = {
   help: { short: 'h' },
 } as const satisfies OptionSpecs;
 
+/** Names the file with the client certificate, for a node on another machine. */
+export const certificateVariable = 'DBG_CERT';
+
+/** The file itself, if one was named. */
+export function certificateFile(): string | undefined {
+  const file = process.env[certificateVariable] ?? '';
+  return file === '' ? undefined : file;
+}
+
 const defaultHost = '127.0.0.1';
-/** The debug API's port unless the node's configuration says otherwise. */
+/** The debug API's port unless the node's configuration says otherwise, and the one for other machines. */
 const defaultPort = 7837;
+const defaultRemotePort = 7838;
 
 /** Where the node is when nothing says otherwise: its socket if this user may open it, else its port. */
 export const defaultEndpoint = `${defaultHost}:${defaultPort}`;
@@ -84,7 +94,7 @@ export function endpointFrom(given: string): string {
   const socket = /^(?:unix:)?(\/.+)$/.exec(given)?.[1];
   if (socket !== undefined) return `unix:${socket}`;
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:/[\]\s]*)(?::(\d{1,5}))?$/.exec(given);
-  const port = Number(match?.[2] ?? defaultPort);
+  const port = Number(match?.[2] ?? (certificateFile() === undefined ? defaultPort : defaultRemotePort));
   if (match === null || given === '' || port < 1 || port > 65_535) {
     throw new UsageError(
       `"${given}" is no endpoint: it has to be HOST:PORT, such as ${defaultEndpoint}, or a socket's path`,

@@ -49,19 +49,25 @@ Examples:
 };
 
 function asTable(credentials: readonly IssuedCredential[]): string {
-  const rows = credentials.map(({ atMs, transport, uid, pid, id, groups, serial, expiresAtMs }) =>
+  const rows = credentials.map(({ atMs, transport, uid, pid, client, id, groups, serial, expiresAtMs }) =>
     [
       new Date(atMs).toISOString(),
       transport,
-      uid === '' ? '?' : uid,
-      pid === '' ? '?' : pid,
+      whoAsked(uid, client),
+      pid === '' ? '-' : pid,
       id,
       groups.length === 0 ? '-' : groups.join(','),
       serial.slice(0, 12),
       new Date(expiresAtMs).toISOString(),
     ].map(withoutControls),
   );
-  return table([['TIME', 'OVER', 'UID', 'PID', 'IDENTITY', 'GROUPS', 'SERIAL', 'ENDS'], ...rows]);
+  return table([['TIME', 'OVER', 'BY', 'PID', 'IDENTITY', 'GROUPS', 'SERIAL', 'ENDS'], ...rows]);
+}
+
+/** A user of the node, or by its certificate a client of another machine. */
+function whoAsked(uid: string, client: string): string {
+  if (client !== '') return client;
+  return uid === '' ? '?' : `uid ${uid}`;
 }
 
 function asJson({ atMs, expiresAtMs, ...rest }: IssuedCredential) {

@@ -6,7 +6,7 @@ import type { Document } from 'yaml';
 import { nodeDebugService } from '../gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../lib/files.js';
-import { UsageError, commonOptions, endpointFrom, parse } from './arguments.js';
+import { UsageError, certificateFile, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { execApiVersion } from './credential.js';
 import { identityFrom, identityHelp, identityOptions, type Identity } from './identity.js';
@@ -94,12 +94,15 @@ async function merge(
 /** This very program, by its whole path: whoever calls it may have another PATH. */
 function plugin({ endpoint, identity }: { readonly endpoint: string; readonly identity: Identity }) {
   const { id, groups, ttlSeconds } = identity;
+  const certificate = endpoint.startsWith('unix:') ? undefined : certificateFile();
   return {
     apiVersion: execApiVersion,
     command: process.execPath,
     args: [
       fileURLToPath(new URL('./main.js', import.meta.url)),
-      ...['--endpoint', endpoint, 'credential', '--id', id, '--groups', groups.join(',')],
+      ...['--endpoint', endpoint],
+      ...(certificate === undefined ? [] : ['--cert', path.resolve(certificate)]),
+      ...['credential', '--id', id, '--groups', groups.join(',')],
       ...(ttlSeconds === 0 ? [] : ['--ttl', `${ttlSeconds}s`]),
     ],
     interactiveMode: 'Never',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { messageOf } from '../lib/errors.js';
 import {
   UsageError,
+  certificateVariable,
   defaultEndpoint,
   defaultSocket,
   endpointFrom,
@@ -13,6 +14,7 @@ import {
 import type { Command } from './command.js';
 import { audit } from './audit.js';
 import { certs } from './certs.js';
+import { clientCertificate } from './client-certificate.js';
 import { condition } from './condition.js';
 import { credential } from './credential.js';
 import { boot } from './boot.js';
@@ -30,6 +32,7 @@ const commands: readonly Command[] = [
   history,
   certs,
   rotateCa,
+  clientCertificate,
   audit,
   kubectl,
   kubeconfig,
@@ -38,7 +41,7 @@ const commands: readonly Command[] = [
 
 const help = `Ask a Hamlet node what it is doing, and run kubectl on it.
 
-Usage: dbg [--endpoint HOST:PORT] COMMAND ...
+Usage: dbg [--endpoint HOST:PORT] [--cert FILE] COMMAND ...
 
 Commands:
 ${table(commands.map(({ synopsis, summary }) => [`  ${synopsis}`, summary]))}  help [COMMAND]             how a command is used
@@ -46,6 +49,8 @@ ${table(commands.map(({ synopsis, summary }) => [`  ${synopsis}`, summary]))}  h
 Options:
   --endpoint HOST:PORT       the node to ask (default: DBG_ENDPOINT from the environment, else
                              ${defaultSocket} if you may open it, else ${defaultEndpoint})
+  --cert FILE                the client certificate for a node on another machine (default: DBG_CERT from the
+                             environment); dbg client-certificate issues one
   -V, --version              the version of dbg
   -h, --help                 this text
 
@@ -53,18 +58,20 @@ Examples:
   dbg condition
   dbg logs --tail 20 kube.apiserver
   dbg kubectl get pods --all-namespaces
-  dbg --endpoint 192.0.2.7:7837 condition NodeReady
+  dbg --endpoint 192.0.2.7:7838 --cert jane.pem condition NodeReady
 
 Exit codes: 0 done, 1 failed or not true, 2 wrong usage; kubectl's own with dbg kubectl.
 `;
 
 /** The options before the command; what comes after it is the command's own. */
-const globalOptions = { ...commonOptions, version: { short: 'V' } } as const;
+const globalOptions = { ...commonOptions, cert: { takes: 'FILE' }, version: { short: 'V' } } as const;
 
 async function run(args: readonly string[]): Promise<number> {
   let first = 0;
-  while (args[first]?.startsWith('-')) first += args[first] === '--endpoint' ? 2 : 1;
+  while (args[first]?.startsWith('-')) first += ['--endpoint', '--cert'].includes(args[first] ?? '') ? 2 : 1;
   const { options } = parse(args.slice(0, first), globalOptions);
+  // Read where a connection is made; programs that dbg starts have it too.
+  if (options.cert !== undefined) process.env[certificateVariable] = options.cert;
   const [name, ...rest] = args.slice(first);
   if (options.help !== undefined) return printed(help);
   if (options.version !== undefined) return printed(`dbg ${version()}\n`);

@@ -1,4 +1,7 @@
-import type { ServiceError } from '@grpc/grpc-js';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { ChannelCredentials, ServiceError, credentials as Credentials } from '@grpc/grpc-js';
+import { certificateFile } from './arguments.js';
 import { HamletError, errorCodes } from '../lib/errors.js';
 import { formatDuration } from '../lib/time.js';
 
@@ -11,7 +14,58 @@ const channelOptions = {
   // A proxy from the environment is meant for the web, and a TXT record cannot say anything about a node.
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
+  // Its authority is this node's alone, so the name is one that every node has, whatever it is called from here.
+  'grpc.ssl_target_name_override': 'localhost',
 };
+
+/** What "dbg client-certificate" prints, in its parts, as PEM. */
+interface ClientCertificate {
+  readonly certificate: string;
+  readonly key: string;
+  /** Of the node's own certificate. */
+  readonly authorities: string;
+}
+
+/** Throws NOT_FOUND for a file that cannot be read, INVALID_ARGUMENT for another, FAILED_PRECONDITION for an old one. */
+function readCertificate(file: string): ClientCertificate {
+  let pem: string;
+  try {
+    pem = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new HamletError('NOT_FOUND', `the certificate ${file} cannot be read`, { cause });
+  }
+  const parts = pem.match(/-----BEGIN ([A-Z ]+)-----[^-]+-----END \1-----\n?/g) ?? [];
+  const [certificate, ...authorities] = parts.filter((part) => part.includes('BEGIN CERTIFICATE'));
+  const key = parts.find((part) => part.includes('PRIVATE KEY'));
+  if (certificate === undefined || key === undefined || authorities.length === 0) {
+    throw new HamletError('INVALID_ARGUMENT', `${file} is not what "dbg client-certificate" prints`);
+  }
+  const { validTo } = parsed(certificate, file);
+  if (Date.now() >= Date.parse(validTo)) {
+    const remedy = '"dbg client-certificate" on the node issues another';
+    throw new HamletError('FAILED_PRECONDITION', `the certificate ${file} ended on ${validTo}; ${remedy}`);
+  }
+  return { certificate, key, authorities: authorities.join('') };
+}
+
+function parsed(certificate: string, file: string): X509Certificate {
+  try {
+    return new X509Certificate(certificate);
+  } catch (cause) {
+    throw new HamletError('INVALID_ARGUMENT', `the certificate in ${file} is damaged`, { cause });
+  }
+}
+
+/** TLS with the client's certificate when there is one, except on a Unix socket, which needs none. */
+function credentialsFor(
+  endpoint: string,
+  { createInsecure, createSsl }: typeof Credentials,
+): ChannelCredentials {
+  const file = certificateFile();
+  if (file === undefined || endpoint.startsWith('unix:')) return createInsecure();
+  const { certificate, key, authorities } = readCertificate(file);
+  return createSsl(Buffer.from(authorities), Buffer.from(key), Buffer.from(certificate));
+}
 
 /** A method without streams, as the tables in src/gen/ describe it. */
 interface UnaryMethod<Request, Response> {
@@ -35,7 +89,7 @@ export async function callNode<Request, Response>(
   // What goes wrong is said once, by the caller.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const { path, requestSerialize, responseDeserialize } = method;
-  const client = new Client(endpoint, credentials.createInsecure(), channelOptions);
+  const client = new Client(endpoint, credentialsFor(endpoint, credentials), channelOptions);
   const options = { deadline: Date.now() + deadlineMs };
   try {
     return await new Promise((resolve, reject) => {
@@ -75,7 +129,7 @@ export async function* streamNode<Request, Response>(
   const { Client, connectivityState, credentials, status } = grpc;
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const { path, requestSerialize, responseDeserialize } = method;
-  const client = new Client(endpoint, credentials.createInsecure(), channelOptions);
+  const client = new Client(endpoint, credentialsFor(endpoint, credentials), channelOptions);
   let isConnected = false;
   const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
   try {
@@ -106,9 +160,7 @@ function failure(
   const code = errorCodes.find((candidate) => candidate === name) ?? 'UNKNOWN';
   const details = error?.details ?? '';
   if (code === 'UNAVAILABLE' && !connected) {
-    const unresolved = details.startsWith('Name resolution failed');
-    const remedy = unresolved ? ': there is no address for this name' : '; start one with: npm start';
-    return new HamletError(code, `no node answers at ${endpoint}${remedy}`);
+    return new HamletError(code, `no node answers at ${endpoint}${remedyFor(endpoint, details)}`);
   }
   // A service of the node may have had a deadline of its own; this is how grpc-js words the one set above.
   if (code === 'DEADLINE_EXCEEDED' && details.startsWith('Deadline exceeded')) {
@@ -124,4 +176,14 @@ function failure(
     code,
     details === '' ? `the node at ${endpoint} failed and gave no reason` : details,
   );
+}
+
+/** What to do when there is no connection. */
+function remedyFor(endpoint: string, details: string): string {
+  if (details.startsWith('Name resolution failed')) return ': there is no address for this name';
+  if (certificateFile() !== undefined && !endpoint.startsWith('unix:')) {
+    return ', or it does not take this certificate; "dbg logs hamlet.debug" on the node says why';
+  }
+  if (/^(unix|127|localhost|\[::1\])/.test(endpoint)) return '; start one with: npm start';
+  return '; on another machine it takes --cert FILE and the port of debug.remote, see dbg help client-certificate';
 }

@@ -178,8 +178,8 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
 
   try {
     if (config.debug.enabled) {
-      const { address } = config.debug;
-      start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug }));
+      const { address, remote } = config.debug;
+      start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug, remote }));
     }
     const startLogs = () => start('logs', () => pipes.workerData());
     const waiting = waitForMachine(config, board, signal);

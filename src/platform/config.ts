@@ -91,6 +91,10 @@ const configFile = v.strictObject({
     v.strictObject({
       enabled: v.optional(v.boolean(), true),
       address: v.optional(loopback, '127.0.0.1'),
+      /** Where clients with a certificate of the node's debug CA are let in from other machines; nowhere unless set. */
+      remote: v.optional(
+        v.strictObject({ address: v.optional(ipv4, '0.0.0.0'), port: v.optional(port, 7838) }),
+      ),
       /** Whether credentials for the group system:masters are issued. */
       allowMasters: v.optional(v.boolean(), true),
       /** Patterns of the identities that credentials are issued for. */
@@ -143,14 +147,19 @@ export function parseConfig(settings: unknown, file: string): Config {
 }
 
 /** What is right by itself but not together with the rest. */
-function conflicts({ ports, network, node, paths }: Config): string[] {
+function conflicts({ ports, network, node, paths, debug }: Config): string[] {
   const { podCidr, serviceCidr } = network;
   const problems: string[] = [];
   const owners = new Map<number, string>();
-  for (const [name, port] of Object.entries(ports)) {
+  const named = Object.entries(ports).map(([name, port]) => [`ports.${name}`, port] as const);
+  const all = [
+    ...named,
+    ...(debug.remote === undefined ? [] : [['debug.remote.port', debug.remote.port] as const]),
+  ];
+  for (const [name, port] of all) {
     const owner = owners.get(port);
     if (owner === undefined) owners.set(port, name);
-    else problems.push(`ports.${name}: ${port} is ports.${owner} already`);
+    else problems.push(`${name}: ${port} is ${owner} already`);
   }
   if (overlap(podCidr, serviceCidr)) {
     problems.push(`network.serviceCidr: ${serviceCidr} overlaps network.podCidr, ${podCidr}`);

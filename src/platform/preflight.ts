@@ -77,6 +77,7 @@ function listeners({ ports, debug, kubeProxy }: Config): Listener[] {
   const ofProxy: readonly Listener['setting'][] = ['proxyHealth', 'proxyMetrics'];
   return (Object.entries(ports) as [Listener['setting'], number][])
     .filter(([setting]) => kubeProxy.enabled || !ofProxy.includes(setting))
+    .filter(([setting]) => debug.enabled || setting !== 'debug')
     .map(([setting, port]) => ({
       setting,
       port,

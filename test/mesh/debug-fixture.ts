@@ -77,6 +77,13 @@ export class DebugClient {
   }
 }
 
+export interface DebugNodeOptions {
+  /** Where clients with a certificate are let in. */
+  readonly remotePort?: number;
+  /** Where the worker writes its log; nowhere unless given. */
+  readonly logFd?: number;
+}
+
 /** A real mesh with a real debug worker on it; the services that it calls are the test's. */
 export class DebugNode {
   readonly port: number;
@@ -88,7 +95,7 @@ export class DebugNode {
   readonly #workers: Thread[] = [];
   readonly #clients: DebugClient[] = [];
 
-  private constructor(router: Router, folder: string, port: number) {
+  private constructor(router: Router, folder: string, port: number, { remotePort, logFd }: DebugNodeOptions) {
     this.#router = router;
     this.#folder = folder;
     this.socket = path.join(folder, 'debug.sock');
@@ -97,12 +104,15 @@ export class DebugNode {
       name: 'debug',
       url: new URL('../../src/workers/debug/main.js', import.meta.url),
       mesh: { path: router.path, secret: router.admit('debug') },
-      data: { socket: this.socket, address: '127.0.0.1', port },
-      log: { level: 'silent' },
+      data: {
+        ...{ socket: this.socket, address: '127.0.0.1', port },
+        remote: remotePort === undefined ? undefined : { address: '127.0.0.1', port: remotePort },
+      },
+      log: logFd === undefined ? { level: 'silent' } : { fd: logFd },
     });
   }
 
-  static async start(port?: number): Promise<DebugNode> {
+  static async start(port?: number, options: DebugNodeOptions = {}): Promise<DebugNode> {
     const folder = await mkdtemp(path.join(tmpdir(), 'hamlet-debug-'));
     const router = await Router.listen({
       path: path.join(folder, 'mesh', 'router.sock'),
@@ -114,7 +124,7 @@ export class DebugNode {
       ],
       log,
     });
-    return new DebugNode(router, folder, port ?? (await freePort()));
+    return new DebugNode(router, folder, port ?? (await freePort()), options);
   }
 
   /** Serves `service` under the name of the worker that has it on a real node. */

@@ -3,8 +3,8 @@ import { componentNames } from '../../lib/names.js';
 import { service, stream, unary } from '../contract.js';
 import { bytes, count, empty, name, positive } from './fields.js';
 
-/** Who credentials are made for: the components that need some, and `master`, the node's own administrator. */
-export const holder = v.picklist([...componentNames, 'master']);
+/** Who credentials are made for: the components that need some, the debug API, and `master`, the node's own administrator. */
+export const holder = v.picklist([...componentNames, 'debug', 'master']);
 export type Holder = v.InferOutput<typeof holder>;
 
 export const credentialFile = v.strictObject({ name, data: bytes });
@@ -52,11 +52,16 @@ export const secretsKeyInfo = v.strictObject({
   renewalMs: v.nullable(v.number()),
 });
 
+/** What a client of the debug API may be called: it is told apart by this in logs and records. RFC 5280 allows 64. */
+export const clientName = /^[\w.:@-]{1,64}$/;
+
 /** Who asks, as far as the node can tell; null for what it cannot. */
 export const caller = v.strictObject({
-  transport: v.picklist(['unix', 'tcp']),
+  transport: v.picklist(['unix', 'tcp', 'tls']),
   uid: v.nullable(count),
   pid: v.nullable(positive),
+  /** Over TLS: whose certificate it is, and its serial number in hex. */
+  certificate: v.optional(v.strictObject({ name: v.string(), serial: v.string() })),
 });
 export type Caller = v.InferOutput<typeof caller>;
 
@@ -82,7 +87,7 @@ export const certs = service('certs', {
    * kube.controller-manager: kubeconfig, ca.crt, tls.crt, tls.key, service-account.key;
    * kube.scheduler: kubeconfig, ca.crt, tls.crt, tls.key; kube.proxy: kubeconfig;
    * kube.kubelet: kubelet.kubeconfig, ca.crt, kubelet.crt, kubelet.key, client.crt, client.key;
-   * master: ca.crt, client.crt, client.key.
+   * debug: ca.crt, tls.crt, tls.key; master: ca.crt, client.crt, client.key.
    */
   credentials: unary(v.strictObject({ holder }), v.strictObject({ files: v.array(credentialFile) }), {
     deadlineMs: 30_000,
@@ -124,7 +129,21 @@ export const certs = service('certs', {
     v.strictObject({ kubeconfig: v.string(), expiresAtMs: v.number() }),
     { deadlineMs: 5_000, idempotent: true },
   ),
-  /** The record of debugKubeconfig: the last credentials that were given, oldest first. */
+  /**
+   * A client certificate for the debug API itself, for use from other machines: the certificate, its key and the
+   * authorities of the node's own, as PEM. On record like a kubeconfig, with the role as its group.
+   */
+  debugClient: unary(
+    v.strictObject({
+      name: v.pipe(v.string(), v.regex(clientName)),
+      role: v.picklist(['read', 'admin']),
+      ttlSeconds: v.optional(positive),
+      caller,
+    }),
+    v.strictObject({ pem: v.string(), expiresAtMs: v.number() }),
+    { deadlineMs: 5_000, idempotent: true },
+  ),
+  /** The record of debugKubeconfig and debugClient: the last credentials that were given, oldest first. */
   issued: unary(
     v.strictObject({ last: v.pipe(count, v.maxValue(10_000)) }),
     v.strictObject({ credentials: v.array(issuedCredential) }),

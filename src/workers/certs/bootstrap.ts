@@ -2,12 +2,20 @@ import type { Logger } from 'pino';
 import type { JobPool } from '../../jobs/pool.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import { encryptionRecord, newEncryption, rotatedEncryption, type Encryption } from './encryption.js';
-import { issueLeaves, issuePki, issueSuccessors, switchAuthorities, type Issuing } from './issue.js';
+import {
+  issueAuthorities,
+  issueLeaves,
+  issuePki,
+  issueSuccessors,
+  switchAuthorities,
+  type Issuing,
+} from './issue.js';
 import {
   applyChanges,
   certificateKey,
   encryptionKey,
   encryptionOf,
+  missingAuthorities,
   parseAuthorities,
   parsePki,
   rotationKey,
@@ -94,16 +102,16 @@ interface Due {
 }
 
 /** What has to change in a PKI that is there: a step of a rotation, or else what is missing or too old. */
-async function dueChanges(options: BootstrapOptions, values: PkiValues, nowMs: number): Promise<Due> {
+async function dueChanges(options: BootstrapOptions, held: PkiValues, nowMs: number): Promise<Due> {
   const { jobs, facts, lifetimes, signal } = options;
   const issuing: Issuing = { jobs, facts, lifetimes, nowMs, signal };
+  const lacking = missingAuthorities(held, facts);
+  const added = await issueAuthorities(lacking, issuing);
+  const values = applyChanges(held, added);
   const authorities = parseAuthorities(values, facts, nowMs);
-  const step = nextStep(rotationOf(values), {
-    nowMs,
-    asked: false,
-    delivered: false,
-    ...options.rotation?.(),
-  });
+  const known = { nowMs, asked: false, delivered: false, ...options.rotation?.() };
+  // A rotation is of authorities that are all there.
+  const step = lacking.length > 0 ? undefined : nextStep(rotationOf(values), known);
   switch (step) {
     case 'switch': {
       const untilMs = Math.max(nowMs + settlingMs, options.rotation?.().heldUntilMs ?? 0);
@@ -120,12 +128,14 @@ async function dueChanges(options: BootstrapOptions, values: PkiValues, nowMs: n
       const missing = staleSuccessors(values, nowMs);
       const stale = staleLeaves(values, authorities, facts, nowMs, lifetimes.renewAfterShare);
       const leaves = await issueLeaves(jobs, authorities, stale.keys(), facts, nowMs, signal, lifetimes);
-      const changes = new Map<string, Uint8Array>([...(await issueSuccessors(missing, issuing)), ...leaves]);
+      const successorValues = await issueSuccessors(missing, issuing);
+      const changes = new Map<string, Uint8Array>([...added, ...successorValues, ...leaves]);
       const encryption = dueEncryption(values, nowMs, lifetimes.secretsKeyMs);
       if (encryption !== undefined) changes.set(encryptionKey, encryptionRecord(encryption));
       if (step === 'begin') changes.set(rotationKey, recordOf({ phase: 'trusting', sinceMs: nowMs }));
+      const first = lacking.map((name) => [name, 'there is none'] as const);
       const successors = missing.map((name) => [successorOf(name), 'there is none to follow'] as const);
-      return { changes, reasons: new Map<string, string>([...successors, ...stale]) };
+      return { changes, reasons: new Map<string, string>([...first, ...successors, ...stale]) };
     }
     default:
       return step satisfies never;

@@ -54,6 +54,8 @@ export function credentialFiles(pki: Pki, holder: Holder, places: Places): Crede
         ...pair('kubelet', leaves['kubelet-server']),
         ...pair('client', leaves['kubelet-client']),
       ];
+    case 'debug':
+      return [file('ca.crt', bundle(pki, 'debug-ca')), ...pair('tls', leaves['debug-server'])];
     case 'master':
       return [authority, ...pair('client', leaves.master)];
     case 'etcd':

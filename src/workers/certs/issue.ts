@@ -88,6 +88,18 @@ export interface Issuing {
   readonly signal: AbortSignal;
 }
 
+/** Makes authorities that an older version had no need of. */
+export async function issueAuthorities(
+  names: readonly AuthorityName[],
+  issuing: Issuing,
+): Promise<PkiValues> {
+  if (names.length === 0) return new Map();
+  const { jobs, facts, nowMs, lifetimes, signal } = issuing;
+  const times = { nowMs, lifetimeMs: lifetimes.authorityMs };
+  const requests = names.map((name) => requestFor(name, authorityProfile(name, facts), times));
+  return toValues(await jobs.run('issueCertificates', { requests, authorities: {} }, signal));
+}
+
 /** Makes the authorities that will follow these, self-signed like every other. */
 export async function issueSuccessors(names: readonly AuthorityName[], issuing: Issuing): Promise<PkiValues> {
   if (names.length === 0) return new Map();

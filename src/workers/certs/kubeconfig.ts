@@ -1,5 +1,6 @@
 export interface KubeconfigOptions {
-  /** The API server's port on the loopback address. */
+  /** Where the API server is; without an address, on this machine. */
+  readonly address?: string | undefined;
   readonly port: number;
   /** The user's name in the file; whom the certificate names is what counts. */
   readonly user: string;
@@ -22,7 +23,7 @@ kind: Config
 clusters:
   - name: hamlet
     cluster:
-      server: https://127.0.0.1:${options.port}
+      server: https://${options.address ?? '127.0.0.1'}:${options.port}
       certificate-authority-data: ${base64(options.authority)}
 users:
   - name: ${user}

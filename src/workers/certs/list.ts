@@ -16,7 +16,7 @@ import {
 } from './profiles.js';
 
 /** Who has which leaf; credentials.ts hands them out. */
-const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.reconciler'>> = {
+const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.debug' | 'hamlet.reconciler'>> = {
   apiserver: 'kube.apiserver',
   'apiserver-kubelet-client': 'kube.apiserver',
   'front-proxy-client': 'kube.apiserver',
@@ -27,6 +27,7 @@ const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.reconciler'>> =
   'proxy-client': 'kube.proxy',
   'kubelet-client': 'kube.kubelet',
   'kubelet-server': 'kube.kubelet',
+  'debug-server': 'hamlet.debug',
   master: 'hamlet.reconciler',
 };
 

@@ -130,6 +130,23 @@ export function staleSuccessors(values: PkiValues, nowMs: number): readonly Auth
   });
 }
 
+/** Those that were not part of the first PKIs. */
+const laterAuthorities: readonly AuthorityName[] = ['debug-ca'];
+
+/**
+ * The authorities that have to be made because an older version had no need of them: nothing is there of them, of
+ * their successors, nor of what they sign. What is there in part is damaged, and parsePki says so.
+ */
+export function missingAuthorities(values: PkiValues, facts: NodeFacts): readonly AuthorityName[] {
+  const profiles = leafProfiles(facts);
+  return laterAuthorities.filter((name) => {
+    const signed = leafNames.filter((leaf) => profiles[leaf].issuer === name);
+    return ![name, successorOf(name), predecessorOf(name), ...signed].some(
+      (held) => values.has(certificateKey(held)) || values.has(privateKeyKey(held)),
+    );
+  });
+}
+
 /** The authorities alone, checked as parsePki does. */
 export function parseAuthorities(values: PkiValues, facts: NodeFacts, nowMs: number): Authorities {
   return mapNames(authorityNames, (name) => {

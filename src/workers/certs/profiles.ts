@@ -6,7 +6,7 @@ export const backdatedMs = 5 * 60_000;
 /** Kubernetes takes RSA or ECDSA for service account tokens, not ed25519. */
 export const serviceAccountKeyBits = 2048;
 
-export const authorityNames = ['id-ca', 'aggregation-ca'] as const;
+export const authorityNames = ['id-ca', 'aggregation-ca', 'debug-ca'] as const;
 export type AuthorityName = (typeof authorityNames)[number];
 
 /** The authority that will sign after this one: made ahead, so that everybody trusts it long before it does. */
@@ -25,6 +25,7 @@ export const leafNames = [
   'proxy-client',
   'kubelet-client',
   'kubelet-server',
+  'debug-server',
   'master',
 ] as const;
 export type LeafName = (typeof leafNames)[number];
@@ -49,13 +50,18 @@ export interface Profile {
   readonly ipAddresses: readonly string[];
 }
 
+const authorityTitles: Readonly<Record<AuthorityName, string>> = {
+  'id-ca': 'ID CA',
+  'aggregation-ca': 'aggregation CA',
+  'debug-ca': 'debug CA',
+};
+
 export function authorityProfile(name: AuthorityName, facts: NodeFacts): Profile {
-  const title = name === 'id-ca' ? 'ID CA' : 'aggregation CA';
   // The node's name tells the authorities of several nodes apart in one trust store.
   return {
     issuer: name,
     usage: 'authority',
-    commonName: `${facts.nodeName} ${title}`,
+    commonName: `${facts.nodeName} ${authorityTitles[name]}`,
     organizations: [],
     dnsNames: [],
     ipAddresses: [],
@@ -80,6 +86,10 @@ export function leafProfiles(facts: NodeFacts): Readonly<Record<LeafName, Profil
     'proxy-client': client('system:kube-proxy'),
     'kubelet-client': client(`system:node:${facts.nodeName}`, ['system:nodes']),
     'kubelet-server': serving(facts.nodeName, [facts.nodeName], facts.nodeAddresses),
+    'debug-server': {
+      ...serving(facts.nodeName, [facts.nodeName, 'localhost'], local(facts)),
+      issuer: 'debug-ca',
+    },
     master: client('hamlet:master', ['system:masters']),
   };
 }

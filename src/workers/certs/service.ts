@@ -2,7 +2,8 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { CallContext, Handlers } from '../../ipc/contract.js';
 import { deadlineOf } from '../../ipc/deadline.js';
-import type { certs, EncryptionProgress, Holder } from '../../ipc/services/certs.js';
+import { roleGroups } from '../../ipc/debug-roles.js';
+import type { Caller, certs, EncryptionProgress, Holder } from '../../ipc/services/certs.js';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import type { JobPool } from '../../jobs/pool.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
@@ -17,7 +18,7 @@ import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
 import { describeKey, listCertificates } from './list.js';
 import { notAfterMs, type Pki } from './pki.js';
-import { authorityNames, client, type NodeFacts } from './profiles.js';
+import { authorityNames, client, type NodeFacts, type Profile } from './profiles.js';
 import type { RotationControl } from './rotation-control.js';
 import { describeRotation } from './rotation.js';
 
@@ -36,6 +37,7 @@ interface Renewal {
   readonly overdue: boolean;
 }
 
+type ClientRequest = Parameters<Handlers<typeof certs>['debugClient']>[0];
 type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
 
 /** A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late". */
@@ -89,6 +91,7 @@ export class CertsService {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
       debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
+      debugClient: async (request, context) => this.#debugClient(request, context),
       issued: ({ last }, { source }) => {
         allow(source, 'issued', ['debug']);
         return { credentials: this.#audit.last(last) };
@@ -136,7 +139,7 @@ export class CertsService {
 
   async #credentials(holder: Holder, { source, signal }: CallContext) {
     // Whoever holds these is the cluster's master.
-    allow(source, 'credentials', ['kubelet', 'reconciler']);
+    allow(source, 'credentials', holder === 'debug' ? ['debug'] : ['kubelet', 'reconciler']);
     const places = { apiserverPort: this.#apiserverPort, secretsFolder: this.#secretsFolder };
     return { files: credentialFiles(await this.#ready(signal), holder, places) };
   }
@@ -174,42 +177,59 @@ export class CertsService {
 
   async #debugKubeconfig(request: DebugRequest, { source, signal }: CallContext) {
     allow(source, 'debugKubeconfig', ['debug']);
-    const lifetimeMs =
-      request.ttlSeconds === undefined ? this.#lifetimes.debugMs : request.ttlSeconds * 1_000;
+    const { id, groups, caller } = request;
+    if ([id, ...groups].some((text) => /\p{Cc}/u.test(text))) {
+      throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
+    }
+    checkPolicy(this.#policy, id, groups);
+    const pki = this.#readyNow();
+    const issued = await this.#issueClient(pki, client(id, groups), request.ttlSeconds, caller, signal);
+    return {
+      kubeconfig: kubeconfig({
+        // Whoever asks from another machine cannot reach this one's loopback.
+        address: caller.transport === 'tls' ? this.#facts.nodeAddresses[0] : undefined,
+        port: this.#apiserverPort,
+        user: id,
+        authority: bundle(pki, 'id-ca'),
+        client: issued,
+      }),
+      expiresAtMs: issued.expiresAtMs,
+    };
+  }
+
+  async #debugClient(request: ClientRequest, { source, signal }: CallContext) {
+    allow(source, 'debugClient', ['debug']);
+    const { name, role, caller } = request;
+    const pki = this.#readyNow();
+    const profile: Profile = { ...client(name, [roleGroups[role]]), issuer: 'debug-ca' };
+    const issued = await this.#issueClient(pki, profile, request.ttlSeconds, caller, signal);
+    const { certificate, privateKey, expiresAtMs } = issued;
+    return { pem: `${certificate}${privateKey}${bundle(pki, 'debug-ca')}`, expiresAtMs };
+  }
+
+  /** Issues a certificate that is kept nowhere, and puts it on record. */
+  async #issueClient(
+    pki: Pki,
+    profile: Profile,
+    ttlSeconds: number | undefined,
+    caller: Caller,
+    signal: AbortSignal,
+  ) {
+    const lifetimeMs = ttlSeconds === undefined ? this.#lifetimes.debugMs : ttlSeconds * 1_000;
     if (lifetimeMs > this.#lifetimes.debugMaxMs) {
       const most = this.#lifetimes.debugMaxMs / 1_000;
       throw new HamletError('INVALID_ARGUMENT', `a debug certificate lasts ${most} seconds at most`);
     }
-    for (const text of [request.id, ...request.groups]) {
-      if (/\p{Cc}/u.test(text)) {
-        throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
-      }
-    }
-    checkPolicy(this.#policy, request.id, request.groups);
-    const pki = this.#readyNow();
     const nowMs = this.#now();
-    const issued = await issueClient(
-      this.#jobs,
-      pki.authorities,
-      client(request.id, request.groups),
-      { nowMs, lifetimeMs },
-      signal,
-    );
+    const issued = await issueClient(this.#jobs, pki.authorities, profile, { nowMs, lifetimeMs }, signal);
     // A certificate knows whole seconds.
     const expiresAtMs = Math.floor(issued.notAfterMs / 1_000) * 1_000;
-    const { id, groups, caller } = request;
     const serial = new X509Certificate(issued.certificate).serialNumber.toLowerCase();
-    this.#audit.add({ atMs: nowMs, caller, id, groups, serial, expiresAtMs });
+    const { commonName: id, organizations } = profile;
+    this.#audit.add({ atMs: nowMs, caller, id, groups: [...organizations], serial, expiresAtMs });
     return {
-      kubeconfig: kubeconfig({
-        port: this.#apiserverPort,
-        user: request.id,
-        authority: bundle(pki, 'id-ca'),
-        client: {
-          certificate: pem('CERTIFICATE', issued.certificate),
-          privateKey: pem('PRIVATE KEY', issued.privateKey),
-        },
-      }),
+      certificate: pem('CERTIFICATE', issued.certificate),
+      privateKey: pem('PRIVATE KEY', issued.privateKey),
       expiresAtMs,
     };
   }

@@ -15,9 +15,11 @@ export async function callerBehind(
   client: Pick<Client<typeof host>, 'run'>,
   { signal }: CallOptions,
 ): Promise<Caller> {
+  const { transport, certificate } = peer;
+  if (certificate !== undefined) return { transport, uid: null, pid: null, certificate };
   const inode = peer.transport === 'tcp' ? peer.remoteInode : await otherEnd(peer.inode, client, signal);
   const found = inode === undefined ? undefined : processOf(inode);
-  return { transport: peer.transport, uid: peer.uid ?? found?.uid ?? null, pid: found?.pid ?? null };
+  return { transport, uid: peer.uid ?? found?.uid ?? null, pid: found?.pid ?? null };
 }
 
 async function otherEnd(

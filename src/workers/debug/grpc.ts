@@ -12,9 +12,10 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
+import { admission } from './admission.js';
 import { CallBudget, limits, Refusals, type RefusalLog } from './limits.js';
-import { callerOf, Gate, listenTcp, listenUnix, type Listener } from './listener.js';
-import { adminGroup, readGroup, type Peer, type Role } from './peer.js';
+import { Gate, listenTcp, listenUnix, type OnConnection } from './listener.js';
+import type { Peer, Role } from './peer.js';
 
 /** A message travels in an HTTP/2 trailer, where every byte may become three. Node refuses trailers of 64 KiB. */
 const maxMessageChars = 4_096;
@@ -65,6 +66,8 @@ export interface ListenOptions<S extends ServiceTable> {
   /** 0 takes a free one. */
   readonly port: number;
   readonly roles: MethodRoles<S>;
+  /** Methods that are for callers on this machine alone. */
+  readonly onNode?: readonly (keyof S)[];
   /** Services beside the first one; see method(). */
   readonly also?: readonly Method[];
   readonly log: DebugLog;
@@ -92,6 +95,9 @@ export function methodsOf<S extends ServiceTable>(
 
 export interface DebugServer {
   readonly port: number;
+  /** Serves another listener's connection, too; whoever gives it closes it. */
+  readonly take: OnConnection;
+  readonly refusals: Refusals;
   /** Refuses new calls, gives open ones `patienceMs` to end, and cancels the rest. */
   close(patienceMs: number): Promise<void>;
 }
@@ -110,66 +116,58 @@ export async function listen<S extends ServiceTable>(
 ): Promise<DebugServer> {
   // grpc-js writes to stderr by itself what is thrown here, or is no concern of the node's.
   setLogVerbosity(logVerbosity.NONE);
+  const monotonic = () => performance.now();
+  const refusals = new Refusals(options.log, monotonic);
+  const peers = new Peers();
+  const { onNode = [] } = options;
+  const methods = [...methodsOf(service, handlers, options.roles), ...(options.also ?? [])];
+  const terms = new Map(
+    methods.map(({ name, entry, role }) => [entry.path, { name, role, onNode: onNode.includes(name) }]),
+  );
+  const budget = new CallBudget(monotonic);
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxRequestBytes,
     'grpc.max_concurrent_streams': limits.maxConcurrentCalls,
     'grpc.max_connection_idle_ms': limits.maxIdleMs,
     'grpc.enable_channelz': 0,
+    interceptors: [admission({ terms, peerOf: (name) => peers.named(name), budget, refusals })],
   });
-  const monotonic = () => performance.now();
-  const refusals = new Refusals(options.log, monotonic);
-  const budget = new CallBudget(monotonic);
-  const peers = new Peers();
-  const methods = [...methodsOf(service, handlers, options.roles), ...(options.also ?? [])];
-  for (const { name, entry, handler, role } of methods) {
-    const admit = (peer: Peer): void => admitCall(peer, name, role, budget, refusals);
-    const surroundings = { peers, admit, log: options.log };
-    const { path, requestDeserialize } = entry;
-    const responseSerialize = entry.responseSerialize as (response: unknown) => Buffer;
-    if (entry.requestStream) {
-      const handle = streaming(path, handler as StreamHandler, surroundings);
-      server.register(path, handle, responseSerialize, requestDeserialize, 'bidi');
-    } else if (entry.responseStream) {
-      const handle = streaming(path, handler as StreamHandler, surroundings);
-      server.register(path, handle, responseSerialize, requestDeserialize, 'serverStream');
-    } else {
-      const handle = unary(path, handler as UnaryHandler, surroundings);
-      server.register(path, handle, responseSerialize, requestDeserialize, 'unary');
-    }
-  }
+  for (const method of methods) register(server, method, { peers, log: options.log });
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const gate = new Gate(refusals);
   const take = (socket: Socket, peer: Peer): void => {
     peers.add(socket, peer);
     injector.injectConnection(socket);
   };
-  const listeners: Listener[] = [];
-  const port = await listenTcp(options.address, options.port, gate, take);
-  listeners.push(port);
-  if (options.socket !== undefined) listeners.push(await listenUnix(options.socket, gate, take));
+  const tcpGate = new Gate(refusals);
+  const tcp = await listenTcp(options.address, options.port, tcpGate, take);
+  // All who may open the socket are one caller.
+  const unixGate = new Gate(refusals, { ofCaller: limits.maxConnections });
+  const unix = options.socket === undefined ? undefined : await listenUnix(options.socket, unixGate, take);
   return {
-    port: port.port,
+    port: tcp.port,
+    take,
+    refusals,
     async close(patienceMs) {
-      for (const listener of listeners) listener.close();
+      tcp.close();
+      unix?.close();
       injector.drain(patienceMs);
-      await gate.close(patienceMs);
+      await Promise.all([tcpGate.close(patienceMs), unixGate.close(patienceMs)]);
       server.forceShutdown();
     },
   };
 }
 
-/** Throws PERMISSION_DENIED or RESOURCE_EXHAUSTED for a call that is not to be made. */
-function admitCall(peer: Peer, name: string, role: Role, budget: CallBudget, refusals: Refusals): void {
-  const caller = callerOf(peer);
-  if (!budget.take(caller)) {
-    const message = `too many calls: ${limits.callsPerSecond} a second are allowed`;
-    refusals.note(`rate ${caller}`, `${caller} makes too many calls to the debug API`);
-    throw new HamletError('RESOURCE_EXHAUSTED', message);
+function register(server: Server, { entry, handler }: Method, surroundings: Surroundings): void {
+  const { path, requestStream, responseStream, requestDeserialize } = entry;
+  const responseSerialize = entry.responseSerialize as (response: unknown) => Buffer;
+  if (requestStream || responseStream) {
+    const handle = streaming(path, handler as StreamHandler, surroundings);
+    const type = requestStream ? 'bidi' : 'serverStream';
+    server.register(path, handle, responseSerialize, requestDeserialize, type);
+  } else {
+    const handle = unary(path, handler as UnaryHandler, surroundings);
+    server.register(path, handle, responseSerialize, requestDeserialize, 'unary');
   }
-  if (peer.role === 'admin' || peer.role === role) return;
-  refusals.note(`${name} ${caller}`, `${caller} may not call ${name} of the debug API`);
-  const groups = role === 'read' ? `${adminGroup} or ${readGroup}` : adminGroup;
-  throw new HamletError('PERMISSION_DENIED', `${caller} may not do this; root may, and the group ${groups}`);
 }
 
 /** Who is behind which connection. gRPC hands on no more of one than its remote address, which is ours to set. */
@@ -186,8 +184,8 @@ class Peers {
   }
 
   /** Throws CANCELLED when the connection is gone. */
-  of(call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer'>): Peer {
-    const peer = this.#peers.get(call.getPeer());
+  named(name: string): Peer {
+    const peer = this.#peers.get(name);
     if (peer === undefined) throw new HamletError('CANCELLED', 'the caller is gone');
     return peer;
   }
@@ -197,15 +195,13 @@ type UnaryReply = (error: { code: status; details: string } | null, response?: u
 
 interface Surroundings {
   readonly peers: Peers;
-  readonly admit: (peer: Peer) => void;
   readonly log: DebugLog;
 }
 
 /** Calls the handler and turns what it throws into a status of the same code. */
-function unary(path: string, handler: UnaryHandler, { peers, admit, log }: Surroundings) {
+function unary(path: string, handler: UnaryHandler, { peers, log }: Surroundings) {
   const answer = async (call: ServerUnaryCall<unknown, unknown>, signal: AbortSignal): Promise<unknown> => {
-    const peer = peers.of(call);
-    admit(peer);
+    const peer = peers.named(call.getPeer());
     return handler(call.request, { signal, deadlineMs: remaining(call.getDeadline()), peer });
   };
   return (call: ServerUnaryCall<unknown, unknown>, reply: UnaryReply): void => {
@@ -219,14 +215,13 @@ function unary(path: string, handler: UnaryHandler, { peers, admit, log }: Surro
 }
 
 /** The same for a stream, and for one that answers another: it runs for as long as its caller wants, and waits for a caller that does not read. */
-function streaming(path: string, handler: StreamHandler, { peers, admit, log }: Surroundings) {
+function streaming(path: string, handler: StreamHandler, { peers, log }: Surroundings) {
   return (call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>): void => {
     const cancelled = new AbortController();
     const { signal } = cancelled;
     call.once('cancelled', () => cancelled.abort());
     const answer = async (): Promise<void> => {
-      const peer = peers.of(call);
-      admit(peer);
+      const peer = peers.named(call.getPeer());
       // A caller that has asked everything is still to be answered: the call must not end with what it sends.
       const request = 'request' in call ? call.request : call.iterator({ destroyOnReturn: false });
       for await (const item of handler(request, { signal, peer })) {

@@ -1,7 +1,7 @@
 import type { nodeDebugService } from '../../gen/hamlet/debug/v1/debug.js';
 import type { CallOptions, Client } from '../../ipc/contract.js';
 import { isRetryable } from '../../ipc/errors.js';
-import type { certs } from '../../ipc/services/certs.js';
+import { clientName, type certs } from '../../ipc/services/certs.js';
 import type { BootStep } from '../../ipc/services/boot.js';
 import type { host } from '../../ipc/services/host.js';
 import type { ListedRestart } from '../../ipc/services/restart.js';
@@ -37,15 +37,22 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
   listRestarts: 'read',
   getBoot: 'read',
   listCertificates: 'read',
+  issueDebugClient: 'admin',
   listIssuedCredentials: 'admin',
   rotateAuthorities: 'admin',
 };
+
+/** What nobody calls from another machine: with it, a certificate could be made to last for ever. */
+export const onNode: readonly (keyof typeof nodeDebugService)[] = ['issueDebugClient'];
 
 /**
  * NodeDebugService in terms of the mesh: each call is checked for what its message cannot express, and handed on.
  * Errors of the services pass through with code and message as they are.
  */
-export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebugService> {
+export function debugHandlers(
+  sources: Sources,
+  { remote }: { readonly remote: boolean },
+): ServiceHandlers<typeof nodeDebugService> {
   const { certs, logs, host } = sources;
   return {
     async getDebugKubeconfig({ id, groups, ttlSeconds }, { peer, ...options }) {
@@ -64,6 +71,24 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
         certs.debugKubeconfig(request, options),
       );
       return { kubeconfig, expiresAtMs, kubectlCommand: await kubectlCommand(host, options) };
+    },
+
+    async issueDebugClient({ name, role: asked, ttlSeconds }, { peer, ...options }) {
+      if (!remote) {
+        const remedy = 'set debug.remote in its configuration and start it again';
+        throw new HamletError('FAILED_PRECONDITION', `this node listens for no other machines; ${remedy}`);
+      }
+      if (!clientName.test(name)) {
+        throw new HamletError('INVALID_ARGUMENT', 'name has to be 1 to 64 letters, digits and any of _.:@-');
+      }
+      if (asked !== 'read' && asked !== 'admin') {
+        throw new HamletError('INVALID_ARGUMENT', `role is "${asked}": there are read and admin`);
+      }
+      const role: 'read' | 'admin' = asked;
+      if (ttlSeconds < 0) throw new HamletError('INVALID_ARGUMENT', `ttl_seconds is ${ttlSeconds}`);
+      const caller = await callerBehind(peer, host, options);
+      const request = { name, role, caller, ...(ttlSeconds !== 0 && { ttlSeconds }) };
+      return reaching('hamlet.certs', certs.debugClient(request, options));
     },
 
     async getComponentLogs({ componentPath, tailLines }, options) {
@@ -116,9 +141,11 @@ export function debugHandlers(sources: Sources): ServiceHandlers<typeof nodeDebu
       const last = tail === 0 ? defaultRecords : tail;
       const { credentials } = await reaching('hamlet.certs', certs.issued({ last }, options));
       return {
-        credentials: credentials.map(({ caller: { transport, uid, pid }, ...rest }) => ({
+        credentials: credentials.map(({ caller: { transport, uid, pid, certificate }, ...rest }) => ({
           ...rest,
           transport,
+          client: certificate?.name ?? '',
+          clientSerial: certificate?.serial ?? '',
           uid: uid === null ? '' : String(uid),
           pid: pid === null ? '' : String(pid),
         })),

@@ -7,11 +7,13 @@ export const limits = {
   maxRequestBytes: 128 * 1024,
   /** A call ends after this time, whatever its caller allows. */
   maxCallMs: 30_000,
-  /** Open connections in all, and of one user over TCP. */
+  /** Open connections of one listener, and of one caller among them. */
   maxConnections: 256,
-  maxConnectionsOfUser: 64,
+  maxConnectionsOfCaller: 64,
   /** Whoever has said nothing by then is cut off. */
   maxSilenceMs: 5_000,
+  /** A TLS handshake that goes on for longer is broken off. */
+  maxHandshakeMs: 10_000,
   /** A connection without a call is closed after this time. */
   maxIdleMs: 30_000,
   maxConcurrentCalls: 32,
@@ -19,6 +21,10 @@ export const limits = {
 
 /** How often refusals of one kind that go on are summed up in the log, in milliseconds. */
 const summaryMs = 60_000;
+
+/** How many kinds of refusals are told apart, and how many lines they come to in that time: there are many addresses. */
+const maxKinds = 1_024;
+const maxLines = 100;
 
 /** A bucket of calls for each caller, filled at a steady rate. */
 export class CallBudget {
@@ -54,11 +60,15 @@ export interface RefusalLog {
   warn(fields: object, message: string): void;
 }
 
-/** Logs each kind of refusal when it first happens, and then at most once a minute how often it has. */
+/**
+ * Logs each kind of refusal when it first happens, and then at most once a minute how often it has. When there are too
+ * many kinds, they are counted together.
+ */
 export class Refusals {
   readonly #log: RefusalLog;
   readonly #now: () => number;
   readonly #kinds = new Map<string, { atMs: number; more: number }>();
+  #window = { atMs: -Infinity, lines: 0, unsaid: 0 };
 
   constructor(log: RefusalLog, now: () => number) {
     this.#log = log;
@@ -73,11 +83,30 @@ export class Refusals {
       known.more++;
       return;
     }
+    if (!this.#hasLine(nowMs)) return;
+    const oldest = this.#kinds.size >= maxKinds ? this.#kinds.keys().next().value : undefined;
+    if (oldest !== undefined) this.#kinds.delete(oldest);
+    // Again at the end: the first one is the oldest.
+    this.#kinds.delete(kind);
     this.#kinds.set(kind, { atMs: nowMs, more: 0 });
     const more = known?.more ?? 0;
     this.#log.warn(
       { refused: kind, more },
       more === 0 ? message : `${message}; ${more} times more since the last line`,
     );
+  }
+
+  #hasLine(nowMs: number): boolean {
+    if (nowMs - this.#window.atMs >= summaryMs) {
+      const { unsaid } = this.#window;
+      this.#window = { atMs: nowMs, lines: 0, unsaid: 0 };
+      if (unsaid > 0) this.#log.warn({ unsaid }, `${unsaid} refusals of many kinds were not logged`);
+    }
+    if (this.#window.lines >= maxLines) {
+      this.#window.unsaid++;
+      return false;
+    }
+    this.#window.lines++;
+    return true;
   }
 }

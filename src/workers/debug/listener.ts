@@ -56,7 +56,15 @@ export async function listenTcp(
   gate: Gate,
   onConnection: OnConnection,
 ): Promise<Listener> {
-  const server = createServer((socket) => gate.admit(socket, tcpPeer(socket), onConnection));
+  return listenOn(
+    createServer((socket) => gate.admit(socket, tcpPeer(socket), onConnection)),
+    address,
+    port,
+  );
+}
+
+/** Has a server listen on an address; throws as listenTcp() does. */
+export async function listenOn(server: Server, address: string, port: number): Promise<Listener> {
   try {
     await listening(server, { host: address, port, exclusive: true });
   } catch (cause) {
@@ -70,29 +78,50 @@ export async function listenTcp(
   return { port: typeof bound === 'object' ? (bound?.port ?? 0) : 0, close: () => void server.close() };
 }
 
-/** Counts connections, and cuts off those that are too many or say nothing. */
+export interface GateOptions {
+  /** How many connections one caller may have open. */
+  readonly ofCaller?: number;
+  /** Whether a connection gives way to a new one; by default one that has said nothing yet does. */
+  readonly isIdle?: (socket: Socket) => boolean;
+}
+
+/** Counts a listener's connections, and cuts off those that are too many or say nothing. */
 export class Gate {
   readonly #refusals: Refusals;
+  readonly #ofCaller: number;
+  readonly #isIdle: (socket: Socket) => boolean;
+  /** In the order of their arrival. */
   readonly #open = new Map<Socket, string>();
 
-  constructor(refusals: Refusals) {
+  constructor(refusals: Refusals, options: GateOptions = {}) {
+    const { ofCaller = limits.maxConnectionsOfCaller, isIdle = isSilent } = options;
     this.#refusals = refusals;
+    this.#ofCaller = ofCaller;
+    this.#isIdle = isIdle;
   }
 
   admit(socket: Socket, peer: Peer, onConnection: OnConnection): void {
     const caller = callerOf(peer);
+    // Users without a role are one: there can be any number of them.
+    const owner = peer.transport === 'tcp' && peer.role === 'none' ? 'users without a role' : caller;
     socket.on('error', () => socket.destroy());
-    if (!this.#hasRoom(caller, peer)) {
+    const crowd = this.#crowd(owner);
+    if (crowd !== undefined) {
       this.#refusals.note(
         `connections ${caller}`,
         `${caller} has too many connections open to the debug API`,
       );
-      socket.destroy();
-      return;
+      const idle = crowd.find(this.#isIdle);
+      if (idle === undefined) {
+        socket.destroy();
+        return;
+      }
+      this.release(idle);
+      idle.destroy();
     }
-    this.#open.set(socket, caller);
+    this.#open.set(socket, owner);
     const silence = setTimeout(() => {
-      if (socket.bytesRead > 0) return;
+      if (!isSilent(socket)) return;
       this.#refusals.note(
         `silence ${caller}`,
         `${caller} has opened a connection to the debug API and said nothing`,
@@ -101,9 +130,14 @@ export class Gate {
     }, limits.maxSilenceMs);
     socket.once('close', () => {
       clearTimeout(silence);
-      this.#open.delete(socket);
+      this.release(socket);
     });
     onConnection(socket, peer);
+  }
+
+  /** Does not count a connection any longer. */
+  release(socket: Socket): void {
+    this.#open.delete(socket);
   }
 
   /** Waits until every connection is closed, and cuts off those that are not after `patienceMs`. */
@@ -115,17 +149,23 @@ export class Gate {
     clearTimeout(impatient);
   }
 
-  /** A user who fills their share leaves room for the others, and whoever has the file's permission always gets in. */
-  #hasRoom(caller: string, peer: Peer): boolean {
-    const own = [...this.#open.values()].filter((other) => other === caller).length;
-    if (peer.transport === 'unix') return own < limits.maxConnections;
-    return own < limits.maxConnectionsOfUser && this.#open.size < limits.maxConnections;
+  /** Those of whom one has to go before this caller gets in; its own first, so that nobody takes the others' places. */
+  #crowd(owner: string): readonly Socket[] | undefined {
+    const own = [...this.#open].flatMap(([socket, other]) => (other === owner ? [socket] : []));
+    if (own.length >= this.#ofCaller) return own;
+    return this.#open.size >= limits.maxConnections ? [...this.#open.keys()] : undefined;
   }
+}
+
+function isSilent(socket: Socket): boolean {
+  return socket.bytesRead === 0;
 }
 
 /** "user 1000", "the Unix socket": whose calls are counted together. */
 export function callerOf(peer: Peer): string {
   if (peer.transport === 'unix') return 'the Unix socket';
+  if (peer.certificate !== undefined) return `client ${peer.certificate.name}`;
+  if (peer.transport === 'tls') return `address ${peer.address ?? 'unknown'}`;
   return peer.uid === undefined ? 'an unknown user' : `user ${peer.uid}`;
 }
 

@@ -5,9 +5,11 @@ import { host } from '../../ipc/services/host.js';
 import { logs } from '../../ipc/services/logs.js';
 import { runWorker } from '../run.js';
 import { listen } from './grpc.js';
-import { debugHandlers, debugRoles } from './handlers.js';
+import { debugHandlers, debugRoles, onNode } from './handlers.js';
 import { healthMethods } from './health.js';
 import { reflectionMethods } from './reflection.js';
+import type { RemoteOptions } from './remote.js';
+import type { RemoteSources } from './serve-remote.js';
 
 /** How long an open debug call may go on when the node stops. */
 const stopPatienceMs = 500;
@@ -17,16 +19,29 @@ export interface DebugData {
   readonly socket: string;
   readonly address: string;
   readonly port: number;
+  /** Where clients with a certificate are let in from other machines. */
+  readonly remote?: RemoteOptions | undefined;
 }
 
-await runWorker<DebugData>('debug', async ({ connection, data, log }) => {
+await runWorker<DebugData>('debug', async ({ connection, data, signal, log }) => {
+  const certsClient = client(connection, certs);
   const hostClient = client(connection, host);
-  const handlers = debugHandlers({
-    certs: client(connection, certs),
-    logs: client(connection, logs),
-    host: hostClient,
-  });
+  const handlers = debugHandlers(
+    { certs: certsClient, logs: client(connection, logs), host: hostClient },
+    { remote: data.remote !== undefined },
+  );
   const also = [...healthMethods(hostClient), ...reflectionMethods()];
-  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, also, log });
-  return { stop: () => server.close(stopPatienceMs) };
+  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, onNode, also, log });
+  const remote = data.remote && openToOthers(data.remote, { door: server, certs: certsClient, log, signal });
+  return {
+    async stop() {
+      await Promise.all([remote, server.close(stopPatienceMs)]);
+    },
+  };
 });
+
+/** Loaded only where it is wanted: this thread's first answer is what a start is measured by. */
+async function openToOthers(where: RemoteOptions, sources: RemoteSources): Promise<void> {
+  const { serveRemote } = await import('./serve-remote.js');
+  await serveRemote(where, sources, stopPatienceMs);
+}

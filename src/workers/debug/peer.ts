@@ -1,16 +1,21 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { errnoOf } from '../../lib/errors.js';
+import type { TLSSocket } from 'node:tls';
+import { roleGroups } from '../../ipc/debug-roles.js';
+import { HamletError, errnoOf } from '../../lib/errors.js';
 
 /** What a caller may do: nothing, look (logs, conditions, certificates), or everything (credentials, their record). */
 export type Role = 'none' | 'read' | 'admin';
 
 /** Who is at the other end of a connection, as far as the kernel tells. */
 export interface Peer {
-  readonly transport: 'unix' | 'tcp';
+  readonly transport: 'unix' | 'tcp' | 'tls';
   /** Undefined on the Unix socket: there the file's permissions have let it in. */
   readonly uid: number | undefined;
   readonly role: Role;
+  /** Over TLS: what the certificate says, once it is known, and where the connection comes from. */
+  readonly certificate?: { readonly name: string; readonly serial: string };
+  readonly address?: string | undefined;
   /** The inode of this end's socket, by which `ss` finds the other end on a Unix socket. */
   readonly inode: number | undefined;
   /** The inode of the other end's socket on TCP. */
@@ -35,6 +40,48 @@ export function tcpPeer(socket: Socket): Peer {
       : ownerOf(tcpEnd(remoteAddress, remotePort), tcpEnd(localAddress, localPort));
   const role = row === undefined ? 'none' : roleOf(row.uid);
   return { transport: 'tcp', uid: row?.uid, role, inode: undefined, remoteInode: row?.inode };
+}
+
+/** Somebody on another machine, of whom only the address is known as yet. */
+export function remotePeer({ remoteAddress }: Socket): Peer {
+  return {
+    ...{ transport: 'tls', uid: undefined, role: 'none', inode: undefined, remoteInode: undefined },
+    address: remoteAddress,
+  };
+}
+
+/** Whose certificate a connection has shown. Throws PERMISSION_DENIED, with the reason, for one that does not count. */
+export function certifiedPeer(socket: TLSSocket, nowMs: number): Peer {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) throw new HamletError('PERMISSION_DENIED', 'it has no certificate');
+  if (!socket.authorized) throw new HamletError('PERMISSION_DENIED', reasonOf(socket));
+  if (nowMs >= Date.parse(certificate.validTo)) {
+    throw new HamletError('PERMISSION_DENIED', 'its certificate has expired');
+  }
+  const subject = certificate.subject.split('\n');
+  const has = (role: keyof typeof roleGroups) => subject.includes(`O=${roleGroups[role]}`);
+  const name = subject.find((part) => part.startsWith('CN='))?.slice(3) ?? '';
+  const role = has('admin') ? 'admin' : has('read') ? 'read' : 'none';
+  return {
+    ...remotePeer(socket),
+    role,
+    certificate: { name, serial: certificate.serialNumber.toLowerCase() },
+  };
+}
+
+/** OpenSSL's name for what is wrong with a certificate, in words. */
+function reasonOf({ authorizationError }: TLSSocket): string {
+  const code = String(authorizationError);
+  switch (code) {
+    case 'CERT_HAS_EXPIRED':
+      return 'its certificate has expired';
+    case 'CERT_NOT_YET_VALID':
+      return 'its certificate is not valid yet';
+    case 'INVALID_PURPOSE':
+      return "its certificate is not a client's";
+    default:
+      return `its certificate is not of this node's debug CA (${code})`;
+  }
 }
 
 /** What a local user may do: root and whoever runs this node everything, the others by their groups. */

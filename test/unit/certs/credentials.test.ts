@@ -56,6 +56,7 @@ void t.test('each holder gets the files of the contract and no others', async (t
     'kube.kubelet': [
       ...['kubelet.kubeconfig', 'ca.crt', 'kubelet.crt', 'kubelet.key', 'client.crt', 'client.key'],
     ],
+    debug: ['ca.crt', 'tls.crt', 'tls.key'],
     master: ['ca.crt', 'client.crt', 'client.key'],
   };
   t.same(Object.fromEntries(holder.options.map((name) => [name, Object.keys(filesOf(name))])), expected);

@@ -132,7 +132,8 @@ void t.test('leaves become stale by age and by what they are for', async (t) => 
   t.match(stale(facts, nowMs + defaultLifetimes.leafMs).get('master'), /expired/);
 
   const namesIn = (changes: Partial<typeof facts>) => [...stale({ ...facts, ...changes }, nowMs).keys()];
-  const withAddress = ['apiserver', 'controller-manager-server', 'scheduler-server', 'kubelet-server'];
+  const servers = ['controller-manager-server', 'scheduler-server', 'kubelet-server', 'debug-server'];
+  const withAddress = ['apiserver', ...servers];
   t.same(namesIn({ nodeAddresses: ['192.0.2.8'] }), withAddress);
   t.same(namesIn({ nodeAddresses: [] }), withAddress);
   t.same(namesIn({ nodeAddresses: [...facts.nodeAddresses, '2001:db8::1'] }), withAddress);

@@ -20,8 +20,9 @@ import {
   parseRotation,
   recordOf,
   settlingMs,
+  type Rotation,
 } from '../../../src/workers/certs/rotation.js';
-import { facts, freshPki, memory, never } from './fixtures.js';
+import { facts, freshPki, memory, never, valueOf } from './fixtures.js';
 
 const startMs = Date.now();
 const values = await freshPki(startMs);
@@ -113,6 +114,48 @@ void t.test(
     const late = await look(store, startMs + share * 1.01);
     t.notSame(fingerprints(late.successors), fingerprints(first.successors));
     t.same(fingerprints(late.authorities), fingerprints(first.authorities));
+  },
+);
+
+void t.test(
+  'a PKI from before the debug API had an authority gets one, whatever it is in the middle of',
+  async (t) => {
+    const later = ['debug-ca', 'debug-ca-next', 'debug-server'];
+    const older = new Map(values);
+    for (const name of later) {
+      older.delete(certificateKey(name));
+      older.delete(privateKeyKey(name));
+    }
+    const record = (rotation: Rotation) => [rotationKey, recordOf(rotation)] as const;
+    const trusting = record({ phase: 'trusting', sinceMs: startMs });
+    const settling = record({ phase: 'settling', sinceMs: startMs, untilMs: startMs });
+    for (const [name, held] of [
+      ['settled', older],
+      ['trusting', new Map([...older, trusting])],
+      ['settling', new Map([...older, settling])],
+    ] as const) {
+      t.throws(() => parsePki(held, facts, startMs), { code: 'DATA_LOSS' });
+      const store = memory(held);
+      const pki = await look(store, startMs, true, true);
+      const { certificate } = pki.leaves['debug-server'];
+      t.ok(certificate.verify(pki.authorities['debug-ca'].certificate.publicKey), name);
+      t.same(pki.leaves.apiserver.certificate.raw, valueOf(values, certificateKey('apiserver')));
+      t.same((await look(store, startMs)).leaves['debug-server'].certificate.raw, certificate.raw, 'once');
+      await look(store, startMs, false, true);
+      const { values: left } = await store.read(never);
+      t.ok(parsePki(left, facts, startMs), 'and a rotation goes on');
+    }
+    for (const name of later) {
+      const half = new Map([
+        ...older,
+        [certificateKey(name), valueOf(values, certificateKey(name))] as const,
+      ]);
+      await t.rejects(
+        look(memory(half), startMs),
+        { code: 'DATA_LOSS' },
+        `what is left of ${name} is damage`,
+      );
+    }
   },
 );
 

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
@@ -8,6 +8,7 @@ import { HamletError } from '../../../src/lib/errors.js';
 import { workerNames } from '../../../src/lib/names.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { AuditTrail } from '../../../src/workers/certs/audit.js';
+import { bundle } from '../../../src/workers/certs/credentials.js';
 import { notAfterMs, notBeforeMs, parsePki } from '../../../src/workers/certs/pki.js';
 import { backdatedMs } from '../../../src/workers/certs/profiles.js';
 import { RotationControl } from '../../../src/workers/certs/rotation-control.js';
@@ -58,13 +59,17 @@ void t.test('each method is for its callers alone', async (t) => {
   const { handlers } = readyService();
   const allowed: Record<string, string[]> = {
     credentials: ['kubelet', 'reconciler'],
+    debugCredentials: ['debug'],
     debugKubeconfig: ['debug'],
+    debugClient: ['debug'],
   };
   for (const source of ['main', 'somebody', ...workerNames]) {
     const context = { signal: never, source };
     const calls: Record<string, () => Promise<unknown>> = {
       credentials: async () => handlers.credentials({ holder: 'master' }, context),
+      debugCredentials: async () => handlers.credentials({ holder: 'debug' }, context),
       debugKubeconfig: async () => handlers.debugKubeconfig({ id: 'a', groups: [], caller }, context),
+      debugClient: async () => handlers.debugClient({ name: 'a', role: 'read', caller }, context),
     };
     for (const [method, call] of Object.entries(calls)) {
       if (allowed[method]?.includes(source)) await t.resolves(call, `${source} may call ${method}`);
@@ -154,6 +159,35 @@ void t.test('its life can be chosen, up to a day', async (t) => {
   await t.rejects(ask(24 * 3_600 + 1), { code: 'INVALID_ARGUMENT', message: /86400 seconds/ });
 });
 
+void t.test('a client of the debug API gets a certificate that no component takes', async (t) => {
+  const { handlers } = readyService();
+  const request = { name: 'jane', role: 'read', ttlSeconds: 60, caller } as const;
+  const { pem, expiresAtMs } = await handlers.debugClient(request, debug);
+  const certificate = new X509Certificate(pem);
+  t.equal(certificate.subject, 'O=hamlet:debug-read\nCN=jane');
+  t.ok(certificate.checkPrivateKey(createPrivateKey(pem)));
+  t.ok(certificate.verify(pki.authorities['debug-ca'].certificate.publicKey));
+  t.equal(expiresAtMs, Math.floor(nowMs / 1_000) * 1_000 + 60_000);
+  t.same(lint(certificate.raw, 'client', valueOf(values, '/kube-pki/debug-ca.crt')), []);
+  t.ok(pem.endsWith(bundle(pki, 'debug-ca')));
+  t.match(await handlers.issued({ last: 1 }, debug), {
+    credentials: [
+      { id: 'jane', groups: ['hamlet:debug-read'], serial: certificate.serialNumber.toLowerCase() },
+    ],
+  });
+  const tooLong = { ...request, ttlSeconds: 24 * 3_600 + 1 };
+  await t.rejects(async () => handlers.debugClient(tooLong, debug), { code: 'INVALID_ARGUMENT' });
+});
+
+void t.test('who asks from another machine is sent to the node, and not to loopback', async (t) => {
+  const { handlers } = readyService();
+  const certificate = { name: 'jane', serial: '4711' };
+  const remote = { transport: 'tls', uid: null, pid: null, certificate } as const;
+  const { kubeconfig } = await handlers.debugKubeconfig({ id: 'jane', groups: [], caller: remote }, debug);
+  t.match(kubeconfig, 'server: https://192.0.2.7:6443\n');
+  t.match(await handlers.issued({ last: 1 }, debug), { credentials: [{ caller: remote }] });
+});
+
 void t.test('names are taken as they are, and control characters not at all', async (t) => {
   const { handlers } = readyService();
   const ask = async (id: string, groups: string[] = []) =>
@@ -240,7 +274,7 @@ void t.test('a rotation is asked for by debug clients, and waits for the kubelet
 
 void t.test('every certificate is listed, with its next renewal', async (t) => {
   const { certificates } = await readyService().handlers.list({}, debug);
-  t.equal(certificates.length, 15);
+  t.equal(certificates.length, 18);
   t.same(certificates[0], {
     name: 'id-ca',
     subject: `CN=${facts.nodeName} ID CA`,
@@ -268,7 +302,7 @@ void t.test('authorities are known by their fingerprints', async (t) => {
   const { authorities } = await handlers.authorities({}, debug);
   t.same(
     authorities.map(({ name, sha256 }) => [name, sha256]),
-    (['id-ca', 'aggregation-ca'] as const).map((name) => [
+    (['id-ca', 'aggregation-ca', 'debug-ca'] as const).map((name) => [
       name,
       pki.authorities[name].certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     ]),

@@ -44,11 +44,11 @@ void t.test('wrong usage is said on stderr and ends with 2', async (t) => {
     [[], 'say what to do\nSee: dbg help'],
     [
       ['frobnicate'],
-      'there is no command "frobnicate"; there are logs, condition, boot, history, certs, rotate-ca, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "frobnicate"; there are logs, condition, boot, history, certs, rotate-ca, client-certificate, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [
       ['help', 'me'],
-      'there is no command "me"; there are logs, condition, boot, history, certs, rotate-ca, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
+      'there is no command "me"; there are logs, condition, boot, history, certs, rotate-ca, client-certificate, audit, kubectl, kubeconfig, credential and help\nSee: dbg help',
     ],
     [['--frob', 'logs'], 'there is no option --frob\nSee: dbg help'],
     [['--endpoint'], '--endpoint needs a value: --endpoint HOST:PORT\nSee: dbg help'],
@@ -309,6 +309,8 @@ void t.test('audit', async (t) => {
   const record = {
     atMs: 0,
     transport: 'unix',
+    client: '',
+    clientSerial: '',
     uid: '1001',
     pid: '',
     id: 'jane',
@@ -327,10 +329,12 @@ void t.test('audit', async (t) => {
   t.same([asked, code], [7, 0]);
   t.match(
     text,
-    /\n1970-01-01T00:00:00.000Z +unix +1001 +\? +jane +ops,dev +0123456789ab +1970-01-01T01:00:00.000Z\n$/,
+    /\n1970-01-01T00:00:00.000Z +unix +uid 1001 +- +jane +ops,dev +0123456789ab +1970-01-01T01:00:00.000Z\n$/,
   );
   const [json] = await run(['audit', '-o', 'json'], endpoint);
   t.match(JSON.parse(json), [{ id: 'jane', uid: '1001', ends: '1970-01-01T01:00:00.000Z' }]);
+  Object.assign(record, { transport: 'tls', uid: '', client: 'ann', clientSerial: '47' });
+  t.match((await run(['audit'], endpoint))[0], /\n1970-01-01T00:00:00.000Z +tls +ann +- +jane /);
   t.match(await run(['audit', '--tail', 'x'], endpoint), ['', /--tail takes a number/, 2]);
 });
 

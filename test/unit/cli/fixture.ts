@@ -29,6 +29,7 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       listCertificates: missing,
       listIssuedCredentials: missing,
       rotateAuthorities: missing,
+      issueDebugClient: missing,
       ...handlers,
     },
     {

@@ -89,6 +89,83 @@ export function decodeGetDebugKubeconfigResponse(bytes: Uint8Array): GetDebugKub
   return message;
 }
 
+export interface IssueDebugClientRequest {
+  /** Who it is for, as the record and the log have it: 1 to 64 letters, digits and characters of _.:@- */
+  readonly name: string;
+  /** `read` or `admin`. */
+  readonly role: string;
+  /** How long the certificate is good for, in seconds; 0 for what the node gives without being asked, an hour. */
+  readonly ttlSeconds: number;
+}
+
+export function encodeIssueDebugClientRequest(message: IssueDebugClientRequest): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.role !== '') writer.string(2, message.role);
+  if (message.ttlSeconds !== 0) writer.int64(3, message.ttlSeconds);
+  return writer.finish();
+}
+
+export function decodeIssueDebugClientRequest(bytes: Uint8Array): IssueDebugClientRequest {
+  const message: { name: string; role: string; ttlSeconds: number } = {
+    name: '',
+    role: '',
+    ttlSeconds: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 18: // field 2
+        message.role = reader.string();
+        break;
+      case 24: // field 3
+        message.ttlSeconds = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+export interface IssueDebugClientResponse {
+  /** PEM: the certificate, its key, and the authorities that the node's own certificate is of. It is a secret. */
+  readonly pem: string;
+  /** When the certificate ends, in milliseconds since the Unix epoch. */
+  readonly expiresAtMs: number;
+}
+
+export function encodeIssueDebugClientResponse(message: IssueDebugClientResponse): Buffer {
+  const writer = new ProtoWriter();
+  if (message.pem !== '') writer.string(1, message.pem);
+  if (message.expiresAtMs !== 0) writer.int64(2, message.expiresAtMs);
+  return writer.finish();
+}
+
+export function decodeIssueDebugClientResponse(bytes: Uint8Array): IssueDebugClientResponse {
+  const message: { pem: string; expiresAtMs: number } = {
+    pem: '',
+    expiresAtMs: 0,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.pem = reader.string();
+        break;
+      case 16: // field 2
+        message.expiresAtMs = reader.int64();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
 export interface GetComponentLogsRequest {
   /** The component's dotted name, whole or in pieces: ["kube", "apiserver"] and ["kube.apiserver"] mean the same. */
   readonly componentPath: readonly string[];
@@ -652,7 +729,7 @@ export function decodeListIssuedCredentialsResponse(bytes: Uint8Array): ListIssu
 export interface IssuedCredential {
   /** When, in milliseconds since the Unix epoch. */
   readonly atMs: number;
-  /** How the caller was connected: `unix` or `tcp`. */
+  /** How the caller was connected: `unix`, `tcp` or `tls`. */
   readonly transport: string;
   /** The caller's user ID in decimal; empty when the node could not tell. */
   readonly uid: string;
@@ -666,6 +743,10 @@ export interface IssuedCredential {
   readonly serial: string;
   /** When it ends, in milliseconds since the Unix epoch. */
   readonly expiresAtMs: number;
+  /** Over TLS: whose certificate the caller had. */
+  readonly client: string;
+  /** The serial number of that certificate in hex. */
+  readonly clientSerial: string;
 }
 
 export function encodeIssuedCredential(message: IssuedCredential): Buffer {
@@ -678,11 +759,13 @@ export function encodeIssuedCredential(message: IssuedCredential): Buffer {
   for (const item of message.groups) writer.string(6, item);
   if (message.serial !== '') writer.string(7, message.serial);
   if (message.expiresAtMs !== 0) writer.int64(8, message.expiresAtMs);
+  if (message.client !== '') writer.string(9, message.client);
+  if (message.clientSerial !== '') writer.string(10, message.clientSerial);
   return writer.finish();
 }
 
 export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
-  const message: { atMs: number; transport: string; uid: string; pid: string; id: string; groups: string[]; serial: string; expiresAtMs: number } = {
+  const message: { atMs: number; transport: string; uid: string; pid: string; id: string; groups: string[]; serial: string; expiresAtMs: number; client: string; clientSerial: string } = {
     atMs: 0,
     transport: '',
     uid: '',
@@ -691,6 +774,8 @@ export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
     groups: [],
     serial: '',
     expiresAtMs: 0,
+    client: '',
+    clientSerial: '',
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -718,6 +803,12 @@ export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
         break;
       case 64: // field 8
         message.expiresAtMs = reader.int64();
+        break;
+      case 74: // field 9
+        message.client = reader.string();
+        break;
+      case 82: // field 10
+        message.clientSerial = reader.string();
         break;
       default:
         reader.skip();
@@ -1380,8 +1471,9 @@ export function decodeBootStep(bytes: Uint8Array): BootStep {
  * NodeDebugService answers questions about one node, from the first moment of its start. What is not there yet is
  * UNAVAILABLE, with a message that says what is waited for.
  *
- * It listens on a Unix socket and on loopback. Who calls is known by the user behind the connection; a call that this
- * user may not make is PERMISSION_DENIED, and one too many RESOURCE_EXHAUSTED.
+ * It listens on a Unix socket and on loopback, where who calls is known by the user behind the connection, and, where
+ * the configuration says so, for other machines, whose clients are known by a certificate. A call that its caller may
+ * not make is PERMISSION_DENIED, and one too many RESOURCE_EXHAUSTED.
  */
 export const nodeDebugService = {
   /**
@@ -1398,6 +1490,21 @@ export const nodeDebugService = {
     requestDeserialize: decodeGetDebugKubeconfigRequest,
     responseSerialize: encodeGetDebugKubeconfigResponse,
     responseDeserialize: decodeGetDebugKubeconfigResponse,
+  },
+  /**
+   * IssueDebugClient issues a short-lived client certificate for this API, for use from other machines.
+   *
+   * Every one is on record. It is for callers on the node itself. INVALID_ARGUMENT for a role that there is not, a name
+   * of other characters and too long a life; FAILED_PRECONDITION when the node does not listen for other machines.
+   */
+  issueDebugClient: {
+    path: '/hamlet.debug.v1.NodeDebugService/IssueDebugClient',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encodeIssueDebugClientRequest,
+    requestDeserialize: decodeIssueDebugClientRequest,
+    responseSerialize: encodeIssueDebugClientResponse,
+    responseDeserialize: decodeIssueDebugClientResponse,
   },
   /**
    * GetComponentLogs gives the end of one component's log.

@@ -1,7 +1,7 @@
 /**
  * `npm run bench:logs [-- --json FILE] [--rounds N]`: how many lines of 120 bytes a second are taken out of a pipe, line
  * by line and in blocks, beside a C program that does nothing else and the loggers of Debian; how much memory 5,000
- * lines take; what a flood costs a call beside it; how soon a line reaches a follower; how long `dbg logs` takes. The
+ * lines take; what followers get of a flood, and what it costs a call beside it; how soon a line reaches a follower; how long `dbg logs` takes. The
  * contenders take turns in each round.
  */
 import { execFileSync, spawn } from 'node:child_process';
@@ -14,6 +14,7 @@ import { callsBesideFlood } from './calls.js';
 import { lastLines, writeToFollower } from './clients.js';
 import { type Contender, openContenders } from './contenders.js';
 import { median } from '../median.js';
+import { flood, type Flood } from './flood.js';
 
 interface Result {
   readonly name: string;
@@ -112,6 +113,7 @@ execFileSync('cc', ['-O2', '-o', writer, new URL('../../../bench/logs/writer.c',
 const { all, missing } = await openContenders(folder);
 const measures: Record<string, Result[]> = {};
 const times: Record<string, number> = {};
+const floods: Flood[] = [];
 const targets: Target[] = [];
 const rounds = Number(values.rounds);
 try {
@@ -130,6 +132,19 @@ try {
     }
   }
   targets.push({ measure: 'memory of 5,000 lines of 200 bytes', value: await memory(), atMost: 1.15 });
+  floods.push(await flood(writer, 5_000_000, 1), await flood(writer, 1_000_000, 1_000));
+  targets.push({
+    measure: 'flood before one follower, MB/s',
+    value: floods[0]?.mbPerSecond ?? NaN,
+    atLeast: 100,
+  });
+  console.log('\nfloods, each number read once or in a gap');
+  for (const { followers, mbPerSecond, readPart, grownMb } of floods) {
+    const read = `${(readPart * 100).toFixed(1)} % read by each`;
+    console.log(
+      `  ${String(followers).padStart(5)} followers ${mbPerSecond.toFixed(0)} MB/s, ${read}, ${grownMb.toFixed(0)} MB more memory`,
+    );
+  }
   const calls = await callsBesideFlood(rounds);
   targets.push({
     measure: 'p99 of a small call beside a flood, against none',
@@ -169,6 +184,6 @@ if (values.json !== undefined) {
   const met = targets.map((target) => ({ ...target, met: isMet(target) }));
   writeFileSync(
     values.json,
-    `${JSON.stringify({ node: process.version, measures, times, targets: met }, null, 2)}\n`,
+    `${JSON.stringify({ node: process.version, measures, floods, times, targets: met }, null, 2)}\n`,
   );
 }

@@ -8,6 +8,11 @@ export interface MethodOptions {
   readonly deadlineMs?: number;
   /** Whether the client may send the request again after the worker died under it. */
   readonly idempotent?: boolean;
+  /**
+   * How much a stream has on its way at most, where less than the mesh's window is to be held for one that does not
+   * read, in bytes; no less than a quarter of the window, which is what its reader waits for before it gives credit.
+   */
+  readonly windowBytes?: number;
 }
 
 /** One request, one response. */

@@ -11,18 +11,28 @@ export class IncomingCall implements CallContext {
   readonly key: string;
   /** On performance.now()'s clock; Infinity for none. */
   readonly #deadlineAt: number;
-  creditBytes = WINDOW_BYTES;
+  readonly #windowBytes: number;
+  creditBytes: number;
   /** Why the call is over before its handler is. */
   #ended: HamletError | undefined;
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(id: number, address: number, source: string, key: string, remainingMs: number) {
+  constructor(
+    id: number,
+    address: number,
+    source: string,
+    key: string,
+    remainingMs: number,
+    windowBytes = WINDOW_BYTES,
+  ) {
     this.id = id;
     this.address = address;
     this.source = source;
     this.key = key;
+    this.#windowBytes = windowBytes;
+    this.creditBytes = windowBytes;
     this.#deadlineAt = remainingMs === 0 ? Infinity : performance.now() + remainingMs;
   }
 
@@ -56,7 +66,7 @@ export class IncomingCall implements CallContext {
   }
 
   grant(bytes: number): void {
-    this.creditBytes = Math.min(this.creditBytes + bytes, WINDOW_BYTES);
+    this.creditBytes = Math.min(this.creditBytes + bytes, this.#windowBytes);
     if (this.creditBytes > 0) this.#wake?.();
   }
 

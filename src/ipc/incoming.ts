@@ -101,7 +101,8 @@ export class IncomingCalls {
         new HamletError('INVALID_ARGUMENT', `${key}: ${v.summarize(parsed.issues)}`),
       );
     }
-    const call = new IncomingCall(id, source, this.#nameOf(source), key, remainingMs);
+    const { windowBytes } = registered.method;
+    const call = new IncomingCall(id, source, this.#nameOf(source), key, remainingMs, windowBytes);
     if (registered.method.kind === 'unary') {
       this.#unary(calls, call, registered.handler, parsed.output);
     } else {

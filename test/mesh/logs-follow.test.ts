@@ -280,15 +280,43 @@ void t.test('a thousand followers at once, and one that writes without end besid
   t.ok((rings.find(({ component }) => component === 'loud')?.written ?? 0) > 10_000);
 });
 
+void t.test('a thousand followers of a flood who do not read: all of it is in their gaps', async (t) => {
+  const count = 300_000;
+  const limits = { ...defaultRingLimits, maxLines: 250 };
+  await using node = await LogNode.start({ components: ['loud'], limits });
+  const readers = Array.from({ length: 1_000 }, () => new Reader({ components: ['loud'] }));
+  await Promise.all(readers.map((reader) => reader.open(node.logs)));
+  const first = readers[0]?.positions[0]?.next ?? 0;
+  const before = process.memoryUsage.rss();
+  const line = 'x'.repeat(110);
+  t.equal(await node.run('loud', 1, ['seq', '-f', `%.0f ${line}`, String(count)]), 0);
+  const grownMb = (process.memoryUsage.rss() - before) / 1e6;
+  t.ok(grownMb < 400, `${grownMb} MB for what a thousand have not read`);
+  for (const reader of readers) {
+    await readUntil(reader, () => (reader.positions[0]?.next ?? 0) >= first + count);
+    await reader.close();
+    reader.check('loud');
+    const lost = reader.gaps.reduce((sum, { lines }) => sum + (lines ?? NaN), 0);
+    if (lost + reader.lines.length !== count) t.fail(`${lost} lost, ${reader.lines.length} read`);
+    const wrong = reader.lines.find((record) => textOf(record) !== `${record.sequence - first + 1} ${line}`);
+    if (wrong !== undefined) t.fail(`${wrong.sequence - first} is ${textOf(wrong)}`);
+  }
+});
+
 void t.test('one follower of a flood: each number once, or in a gap, in order', async (t) => {
   await using node = await LogNode.start({ components: ['loud'], diskBytes: 256 * 1024 * 1024 });
   const reader = new Reader({ components: ['loud'] });
   await reader.open(node.logs);
   const first = reader.positions[0]?.next ?? 0;
   const count = 400_000;
-  // Blocks of 4 KiB, as a program writes that does not care: some 100 MB a second.
+  // Blocks of 4 KiB, as a program writes that does not care.
   const line = 'x'.repeat(80);
-  const written = node.run('loud', 1, ['seq', '-f', `%.0f ${line}`, String(count)]);
+  const startMs = performance.now();
+  const written = node.run('loud', 1, ['seq', '-f', `%.0f ${line}`, String(count)]).then((code) => {
+    const mb = (count * (line.length + 8)) / 1e6;
+    t.comment(`${((mb / (performance.now() - startMs)) * 1_000).toFixed(0)} MB a second`);
+    return code;
+  });
   await readUntil(reader, () => (reader.positions[0]?.next ?? 0) >= first + count);
   t.equal(await written, 0);
   await reader.close();

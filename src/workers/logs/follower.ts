@@ -9,7 +9,7 @@ import type { LogStore } from './store.js';
 import type { Structure } from './structure.js';
 
 /** Bytes of a batch: half of what a stream may have on its way, so that the next one is made meanwhile. */
-const maxBatchBytes = 32 * 1024;
+const maxBatchBytes = 16 * 1024;
 /** About what a record takes on the mesh beside its data. */
 const recordBytes = 192;
 /** Bytes that are looked at in one turn, wanted or not. */

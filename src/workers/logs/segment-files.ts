@@ -4,8 +4,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 
 // Plain descriptors and no FileHandles: of a thread that is ended Node closes the former at once, and the latter when
-// they are collected, with a warning for each. What waits for the disk is done beside the thread; to open and to close
-// does not, and in the thread Node knows at any moment which descriptors it has.
+// they are collected, with a warning for each. Everything is done beside the thread, to open and to close as well: with a
+// disk that hangs these hang too, and the pipes have to be read on.
+const open = promisify(fs.open);
+const close = promisify(fs.close);
 const writev = promisify(fs.writev);
 const read = promisify(fs.read);
 const ftruncate = promisify(fs.ftruncate);
@@ -41,7 +43,7 @@ export const segmentFiles: SegmentFiles = {
 
   async open(file) {
     // Without O_APPEND, which would have the kernel ignore where a write is meant to go.
-    const fd = fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_CREAT, 0o600);
+    const fd = await open(file, fs.constants.O_WRONLY | fs.constants.O_CREAT, 0o600);
     await syncFolder(path.dirname(file));
     return new SegmentFile(fd);
   },
@@ -49,13 +51,13 @@ export const segmentFiles: SegmentFiles = {
   readAll: async (file) => segmentFiles.read(file, 0, (await stat(file)).size),
 
   async read(file, offset, bytes) {
-    const fd = fs.openSync(file, 'r');
+    const fd = await open(file, 'r');
     try {
       const buffer = Buffer.allocUnsafeSlow(bytes);
       const { bytesRead } = await read(fd, buffer, 0, bytes, offset);
       return buffer.subarray(0, bytesRead);
     } finally {
-      fs.closeSync(fd);
+      await close(fd);
     }
   },
 
@@ -90,7 +92,7 @@ class SegmentFile implements OpenSegment {
   }
 
   close(): Promise<void> {
-    return this.#do(async () => fs.closeSync(this.#fd));
+    return this.#do(() => close(this.#fd));
   }
 
   /** One thing after the other. */
@@ -114,10 +116,10 @@ function behind(parts: readonly Buffer[], bytes: number): readonly Buffer[] {
 
 /** So that the file is found after a power cut. */
 async function syncFolder(folder: string): Promise<void> {
-  const fd = fs.openSync(folder, 'r');
+  const fd = await open(folder, 'r');
   try {
     await fsync(fd);
   } finally {
-    fs.closeSync(fd);
+    await close(fd);
   }
 }

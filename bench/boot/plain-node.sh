@@ -140,7 +140,7 @@ trap stop TERM INT
 
 begin etcd "$run/etcd" "$ETCD" --name=hamlet --data-dir="$state/etcd" --listen-client-urls=unix://client:0 \
   --advertise-client-urls=unix://client:0 --listen-peer-urls=unix://peer:0 --initial-advertise-peer-urls=unix://peer:0 \
-  --initial-cluster=hamlet=unix://peer:0 --heartbeat-interval=20 --election-timeout=100 --logger=zap --log-outputs=stderr
+  --initial-cluster=hamlet=unix://peer:0 --heartbeat-interval=10 --election-timeout=50 --logger=zap --log-outputs=stderr
 begin containerd "$run/containerd" "$CONTAINERD" --config "$run/containerd/config.toml"
 begin kube-apiserver "$run" $KUBE kube-apiserver --advertise-address="$ADDRESS" --secure-port="$PORT_APISERVER" \
   --insecure-port=0 --etcd-servers="unix:///$etcd_socket" --service-cluster-ip-range="$SERVICE_CIDR" \

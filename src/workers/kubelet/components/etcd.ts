@@ -39,8 +39,8 @@ export function etcd(context: Context): Component {
         '--initial-cluster=hamlet=unix://peer:0',
         // A member that is alone hears no other leader and still waits for one at its start: a second and more with
         // etcd's own settings, which are made for a network.
-        '--heartbeat-interval=20',
-        '--election-timeout=100',
+        '--heartbeat-interval=10',
+        '--election-timeout=50',
         '--logger=zap',
         '--log-outputs=stderr',
       ],

@@ -21,6 +21,9 @@ const workers = {
   debug: new URL('./workers/debug/main.js', import.meta.url),
 };
 
+/** Set by who did other things in this process first (scripts/start.mjs). */
+const setUpMark = 'hamlet is set up';
+
 const stop = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => stop.abort(new HamletError('CANCELLED', `stopped by ${name}`)));
@@ -41,8 +44,14 @@ try {
       const config = await loadConfig(file);
       await checkHost(config);
       const node = { config, workers, findComponents, stop: stop.signal };
+      let beganMs = performance.getEntriesByName(setUpMark)[0]?.startTime ?? 0;
       exitCode = await runWithUpgrades({
-        run: (leave, onRunning) => runNode({ ...node, leave, onRunning }),
+        run: async (leave, onRunning) => {
+          const outcome = await runNode({ ...node, beganMs, leave, onRunning });
+          // Should it run again, then because its successor did not come up.
+          beganMs = performance.now();
+          return outcome;
+        },
         file: runPaths(config.paths.run).upgrade,
         stop: stop.signal,
       });

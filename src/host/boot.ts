@@ -3,8 +3,12 @@ import type { Condition } from '../ipc/services/host.js';
 import { workerNames } from '../lib/names.js';
 import type { ConditionBoard } from './conditions.js';
 
-/** What the start is for. Other steps may end after it: the API server serves before it says that it is ready. */
+/** What the start is for. Other steps may end after it. */
 const lastStep = 'NodeReady';
+
+/** The API server serves the node before it says that it is ready; the reconciler is the first to notice. */
+const answers = 'APIServerAnswers';
+const learntFromIt: readonly string[] = ['BuiltinsReady', 'NodeReady'];
 
 /** What waits for what, where nobody says so: these steps wait inside of a worker. */
 const knownWaits: Readonly<Record<string, readonly string[]>> = {
@@ -20,7 +24,8 @@ const knownWaits: Readonly<Record<string, readonly string[]>> = {
   PKIReady: ['hamlet.certs', 'etcd'],
   APIServerReady: ['kube.apiserver'],
   BuiltinsReady: ['hamlet.reconciler', 'kube.apiserver'],
-  NodeReady: ['hamlet.reconciler', 'kube.apiserver', 'kube.kubelet'],
+  [answers]: ['PKIReady'],
+  NodeReady: ['hamlet.reconciler', answers, 'kube.kubelet'],
 };
 
 /** Conditions that the start does not pass through. */
@@ -29,23 +34,30 @@ const noSteps: ReadonlySet<string> = new Set(['CertificatesValid', 'DataAvailabl
 type Step = { -readonly [Key in keyof BootStep]: BootStep[Key] };
 
 /**
- * The steps of Hamlet's start with their times, in milliseconds since its exec: when each began to wait, was begun,
+ * The steps of Hamlet's start with their times, in milliseconds since its exec, or since `originMs` of the same clock
+ * in a process that has done something else before: when each began to wait, was begun,
  * executed and done, and what it waited for. It reads the board of conditions, until every step is done.
  */
 export class BootTimeline {
   readonly #steps = new Map<string, Step>();
   readonly #over = new AbortController();
+  readonly #originMs: number;
 
-  constructor(board: ConditionBoard, signal: AbortSignal) {
-    this.#step('hamlet').doneMs = performance.now();
+  constructor(board: ConditionBoard, signal: AbortSignal, originMs = 0) {
+    this.#originMs = originMs;
+    this.#step('hamlet').doneMs = this.nowMs;
     void this.#follow(board, AbortSignal.any([signal, this.#over.signal]));
+  }
+
+  get nowMs(): number {
+    return performance.now() - this.#originMs;
   }
 
   /** For a step that has no condition: it is under way until what is given back is called. */
   begin(name: string): () => void {
     const step = this.#step(name);
-    step.beganMs = performance.now();
-    return () => (step.doneMs = performance.now());
+    step.beganMs = this.nowMs;
+    return () => (step.doneMs = this.nowMs);
   }
 
   /** All steps in the order of their ends; what is not done comes last. */
@@ -56,12 +68,13 @@ export class BootTimeline {
 
   async #follow(board: ConditionBoard, signal: AbortSignal): Promise<void> {
     for await (const { conditions } of board.watch(signal)) {
-      for (const condition of conditions) this.#take(condition, performance.now());
+      for (const condition of conditions) this.#take(condition, this.nowMs);
     }
   }
 
   #take({ name, status, reason, waitsFor = [] }: Condition, nowMs: number): void {
     if (noSteps.has(name) || reason === 'NotReported') return;
+    if (learntFromIt.includes(name) && status !== 'unknown') this.#step(answers).doneMs ??= nowMs;
     const step = this.#step(name);
     if (step.doneMs !== null) return;
     step.waitsFor = [...new Set([...step.waitsFor, ...waitsFor])];
@@ -75,6 +88,7 @@ export class BootTimeline {
     if (reason === 'Waiting') return;
     step.beganMs ??= nowMs;
     if (reason === 'Starting') step.executedMs ??= nowMs;
+    if (name === 'kube.apiserver') this.#step(answers).beganMs ??= step.executedMs;
   }
 
   #step(name: string): Step {
@@ -82,8 +96,8 @@ export class BootTimeline {
     if (step === undefined) {
       const waitsFor = knownWaits[name] ?? [];
       const isThread = workerNames.some((worker) => name === `hamlet.${worker}`);
-      const beganMs = isThread ? performance.now() : null;
-      step = { name, waitsFor, seenMs: performance.now(), beganMs, executedMs: null, doneMs: null };
+      const beganMs = isThread ? this.nowMs : null;
+      step = { name, waitsFor, seenMs: this.nowMs, beganMs, executedMs: null, doneMs: null };
       if (name === 'hamlet') step.seenMs = 0;
       this.#steps.set(name, step);
     }

@@ -44,6 +44,8 @@ export interface NodeOptions {
     config: Config,
     signal: AbortSignal,
   ) => Promise<{ readonly components: Components; readonly verify: () => Promise<void> }>;
+  /** When this run began, by performance.now(); with the process unless given. */
+  readonly beganMs?: number;
   /** Aborted when everything is to stop. */
   readonly stop: AbortSignal;
   /** Aborted when this run is to end and leave all components to the next one. */
@@ -102,7 +104,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const log = pipes.log('hamlet');
   const board = new ConditionBoard(allConditionNames, Date.now());
-  const boot = new BootTimeline(board, signal);
+  const boot = new BootTimeline(board, signal, options.beganMs);
   notifyInit({
     board,
     stop,

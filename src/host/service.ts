@@ -69,7 +69,7 @@ export function hostHandlers({
     boot: () => ({
       steps: [...boot.steps],
       criticalPath: [...criticalPath(boot.steps)],
-      nowMs: performance.now(),
+      nowMs: boot.nowMs,
     }),
     putRestart: ({ id, restart }) => ({ id: history.put(id, restart) }),
     restarts: ({ name, last }) => ({

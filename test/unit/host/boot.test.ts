@@ -8,8 +8,13 @@ function start() {
   const board = new ConditionBoard(allConditionNames, 0);
   const boot = new BootTimeline(board, never);
   /** A change of the board, once the timeline has seen it. */
-  const set = async (name: string, reason: string, waitsFor: string[] = []) => {
-    const status = reason === '' ? ('true' as const) : ('false' as const);
+  const set = async (
+    name: string,
+    reason: string,
+    waitsFor: string[] = [],
+    not: 'false' | 'unknown' = 'false',
+  ) => {
+    const status = reason === '' ? ('true' as const) : not;
     board.set({ name, status, reason, message: `${reason} ${waitsFor.join()}`, waitsFor }, 0);
     await new Promise((resolve) => setTimeout(resolve, 2));
   };
@@ -34,15 +39,18 @@ void t.test('a start is recorded step by step, with what each step waited for', 
   await set('kube.apiserver', 'Preparing', ['PKIReady']);
   await set('PKIReady', '');
   await set('kube.apiserver', 'Starting');
-  t.same(criticalPath(boot.steps).slice(-1), ['kube.apiserver'], 'before there is a last step');
-  await set('NodeReady', 'NotRegistered');
+  t.same(criticalPath(boot.steps).slice(-1), ['APIServerAnswers'], 'before there is a last step');
+  await set('NodeReady', 'WaitingForAPIServer', [], 'unknown');
   t.same(
     criticalPath(boot.steps).slice(-2),
-    ['kube.apiserver', 'NodeReady'],
+    ['APIServerAnswers', 'NodeReady'],
     'what is under way is waited for',
   );
-  await set('kube.apiserver', '');
   await set('hamlet.reconciler', '');
+  await set('NodeReady', 'NotRegistered');
+  const answered = step('APIServerAnswers');
+  t.ok((answered.doneMs ?? 0) > (answered.beganMs ?? Infinity), 'answers before it says that it is ready');
+  await set('kube.apiserver', '');
   await set('kube.kubelet', '');
   await set('NodeReady', '');
 
@@ -86,5 +94,15 @@ void t.test('the path goes over what was done last', (t) => {
   t.same(criticalPath(steps), ['hamlet', 'etcd', 'PKIReady', 'kube.apiserver', 'NodeReady']);
   t.same(criticalPath([step('a', null, 'b'), step('b', null, 'a')]), ['a', 'b'], 'a circle is no trap');
   t.same(criticalPath([]), []);
+  t.end();
+});
+
+void t.test('times count from where the run began', (t) => {
+  const beganMs = performance.now();
+  const boot = new BootTimeline(new ConditionBoard(allConditionNames, 0), never, beganMs);
+  const { seenMs, doneMs } = boot.steps[0] ?? {};
+  t.equal(seenMs, 0);
+  t.ok((doneMs ?? -1) >= 0 && (doneMs ?? Infinity) <= performance.now() - beganMs);
+  t.ok(boot.nowMs >= (doneMs ?? Infinity));
   t.end();
 });

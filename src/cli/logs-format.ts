@@ -54,10 +54,11 @@ function fullPrefix(record: LogRecord): string {
 
 function gapText({ component, gap }: LogRecord): string {
   if (gap === undefined || gap.lines < 0) {
-    return `--- lines of ${component} may be missing here: Hamlet was started again ---`;
+    return `--- lines of ${component} may be missing here: Hamlet was killed, or the machine went down ---`;
   }
   const { lines } = gap;
-  return `--- ${lines} ${lines === 1 ? 'line' : 'lines'} of ${component} missing here: overwritten before they were read ---`;
+  const what = lines === 1 ? `1 line of ${component} is` : `${lines} lines of ${component} are`;
+  return `--- ${what} missing here: no longer in memory, and not on disk ---`;
 }
 
 function asJson(record: LogRecord): object {

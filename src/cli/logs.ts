@@ -36,14 +36,14 @@ export const logs: Command = {
 Usage: dbg logs [OPTIONS] COMPONENT...
 
 Options:
-  -n, --tail N               only the last N lines (default: all that the node holds; with -f also 0)
+  -n, --tail N               only the last N lines (default: all that are in memory; with -f also 0)
   -f, --follow               go on with what is written from now on, also when the node was started again
       --since TIME           only what arrived since: a time as 2024-01-31T12:00:00Z, or how long ago as 90s, 5m, 2h, 1d
       --until TIME           only what arrived until then
       --level LEVEL          only what is at least trace, debug, info, warn, error or fatal; plain lines are info
       --grep PATTERN         only lines that this regular expression matches
       --run N                only the component's Nth start
-      --previous             only the start before the latest one
+      --previous             only the start before the latest one; this, --since and --run read from disk as well
       --events               also what Hamlet did to the components and how their state changed
   -o, --output FORMAT        short (default): the line as it is; full: with time, number, run, severity; json
       --resume FILE          go on where the last time has ended, and save in FILE where this one ends

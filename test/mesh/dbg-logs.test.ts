@@ -122,6 +122,8 @@ void t.test('several logs, filters and formats', async (t) => {
     1,
   ]);
   t.same(await run('--run', '1', 'kube.kubelet'), ['', '', 0]);
+  t.same(await run('--previous', 'etcd'), ['', 'dbg: no start of etcd before its latest one is known\n', 1]);
+  t.same(await run('--run', '9', 'kube'), ['', 'dbg: there was no start number 9 of kube yet\n', 1]);
   t.same(await run('--since', '1h', '--tail', '1', 'kube.proxy'), ['\xff\x1b[1m\n', '', 0]);
   t.same(await run('--events', '--tail', '1', 'kube.proxy'), [`hamlet.kubelet ${state}\n`, '', 0]);
   t.same(await run('--until', '1h', 'etcd', 'kube.proxy'), ['', '', 0]);
@@ -186,7 +188,10 @@ void t.test('-f goes on after the logs worker and Hamlet were started again', as
     output.text.split('\n').filter((line) => /^\d+$/.test(line)),
     Array.from({ length: 39 }, (_, i) => String(i + 1)),
   );
-  t.match(output.text, /29\n[^]*--- lines of etcd may be missing here: Hamlet was started again ---\n30\n/);
+  t.match(
+    output.text,
+    /29\n[^]*--- lines of etcd may be missing here: Hamlet was killed, or the machine went down ---\n30\n/,
+  );
   await poll(() => (/^\{\s+"etcd": \d+\s+\}\s$/.test(readFileSync(file, 'utf8')) ? true : undefined), {
     everyMs: 10,
     timeoutMs: 10_000,

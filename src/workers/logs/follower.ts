@@ -1,3 +1,4 @@
+import { HamletError } from '../../lib/errors.js';
 import type { FollowRequest, LogBatch, LogRecord } from '../../ipc/services/logs.js';
 import type { LineBlock, RingLine } from '../../lib/ring/block.js';
 import { startOf } from '../../lib/ring/memory.js';
@@ -84,6 +85,10 @@ export class Follower {
     this.#request = request;
     this.#archive = store.archive;
     const chosen = select(request.components, this.#names);
+    checkRun(
+      request,
+      [...chosen].map((name) => store.latestRun(name)),
+    );
     const isOwn = (name: string): boolean => name === 'hamlet' || name.startsWith('hamlet.');
     this.#sources = this.#names
       .filter((name) => chosen.has(name) || (request.events && isOwn(name)))
@@ -295,4 +300,15 @@ function arrivedBefore(a: RingLine, b: RingLine): boolean {
 function runOf({ run }: FollowRequest, latest: number): number | undefined {
   if (run === null) return undefined;
   return run === 'previous' ? latest - 1 : run;
+}
+
+/** Throws NOT_FOUND for a run that none of these logs has had, unless it is one that may come. */
+function checkRun({ run, follow, components }: FollowRequest, latest: readonly number[]): void {
+  const asked = components.join(', ');
+  if (run === 'previous' && latest.every((last) => last <= 1)) {
+    throw new HamletError('NOT_FOUND', `no start of ${asked} before its latest one is known`);
+  }
+  if (typeof run === 'number' && !follow && latest.every((last) => last < run)) {
+    throw new HamletError('NOT_FOUND', `there was no start number ${run} of ${asked} yet`);
+  }
 }

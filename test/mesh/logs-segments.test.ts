@@ -88,7 +88,7 @@ void t.test('what Hamlet’s own threads and components say until the stop is ke
   await reader.close();
   const said = () => reader.lines.filter(({ component }) => component === 'hamlet.certs').map(textOf);
   const child = node.spawn('etcd', 1, shell('printf begun; kill -STOP $$; echo " and ended"'));
-  await poll(() => (/\) T/.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')) ? true : undefined), {
+  await poll(() => readFileSync(`/proc/${child.pid}/stat`, 'utf8').includes(') T') || undefined, {
     everyMs: 5,
     timeoutMs: 10_000,
     what: 'the stop',

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { HamletError, errnoOf } from '../lib/errors.js';
+import { HamletError, errnoOf, messageOf } from '../lib/errors.js';
 import { replaceFile } from '../lib/files.js';
 import type { LogPosition, StreamComponentLogsResponse } from '../gen/hamlet/debug/v1/debug.js';
 
@@ -7,12 +7,14 @@ import type { LogPosition, StreamComponentLogsResponse } from '../gen/hamlet/deb
 export class Positions {
   readonly #next: Map<string, number>;
   readonly #file: string | undefined;
-  #isSaved = true;
+  #isSaved = false;
 
-  /** Throws DATA_LOSS for a file that is something else. */
+  /** Throws DATA_LOSS for a file that is something else, FAILED_PRECONDITION for one that cannot be written. */
   constructor(file: string | undefined) {
     this.#file = file;
     this.#next = new Map(file === undefined ? [] : Object.entries(load(file)));
+    // Rather now than when there is something to lose.
+    this.save();
   }
 
   get list(): LogPosition[] {
@@ -26,10 +28,18 @@ export class Positions {
     this.#isSaved = false;
   }
 
-  /** Puts the file in place, if there is one to be and it would be another. */
+  /**
+   * Puts the file in place, if there is one to be and it would be another.
+   * Throws FAILED_PRECONDITION when that cannot be done.
+   */
   save(): void {
     if (this.#isSaved || this.#file === undefined) return;
-    replaceFile(this.#file, `${JSON.stringify(Object.fromEntries(this.#next), null, 2)}\n`, 0o600);
+    try {
+      replaceFile(this.#file, `${JSON.stringify(Object.fromEntries(this.#next), null, 2)}\n`, 0o600);
+    } catch (error) {
+      const message = `the position cannot be saved in ${this.#file} (${errnoOf(error) ?? messageOf(error)})`;
+      throw new HamletError('FAILED_PRECONDITION', message, { cause: error });
+    }
     this.#isSaved = true;
   }
 }

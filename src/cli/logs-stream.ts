@@ -29,7 +29,16 @@ export interface StreamOptions {
  * started again, it goes on where it was. Throws HamletError for what another try would not mend, the first one too.
  */
 export async function showStream({ endpoint, request, positions, show, note }: StreamOptions): Promise<void> {
-  const save = (): void => positions.save();
+  let hasComplained = false;
+  const save = (): void => {
+    try {
+      positions.save();
+    } catch (error) {
+      // A disk that is full for a while is no reason to show nothing more.
+      if (!hasComplained) note(messageOf(error));
+      hasComplained = true;
+    }
+  };
   // Whatever ends the program, and be it the reader of a pipe who goes.
   process.once('exit', save);
   process.once('SIGINT', exitBySignal).once('SIGTERM', exitBySignal);

@@ -212,6 +212,11 @@ void t.test('-f goes on after the logs worker and Hamlet were started again', as
   writeFileSync(file, '[1]');
   const { stderr, code } = await dbg(['logs', '--resume', file, 'etcd'], { endpoint });
   t.match([stderr, code], [/is no saved position/, 1]);
+  const nowhere = await dbg(['logs', '--resume', join(node.folder, 'nosuch', 'file'), 'etcd'], { endpoint });
+  t.match(
+    [nowhere.stdout.length, nowhere.stderr, nowhere.code],
+    [0, /cannot be saved in .*file \(ENOENT\)\n$/, 1],
+  );
 });
 
 void t.test('a follower that does not read finds a gap, and holds nobody up', async (t) => {

@@ -7,7 +7,7 @@ import t from 'tap';
 import { nodeDebugService } from '../../src/gen/hamlet/debug/v1/debug.js';
 import { poll } from '../../src/lib/time.js';
 import { bundle, privateKeyPem } from '../../src/workers/certs/credentials.js';
-import { certificate, dbg, newPki, opened, startRemote } from './debug-remote-fixture.js';
+import { certificate, dbg, newPki, silence, startRemote } from './debug-remote-fixture.js';
 
 t.setTimeout(180_000);
 
@@ -171,8 +171,7 @@ void t.test('a renewal cuts nobody off, and the end of their certificate does', 
 void t.test('nobody outside keeps out those who may come in', async (t) => {
   const { node, port, admin, log } = await startRemote(t, pki);
   const count = (pattern: RegExp) => log().filter(({ msg }) => pattern.test(msg)).length;
-  const sockets = [];
-  for (let index = 0; index < 1_000; index++) sockets.push(await opened({ port }));
+  const sockets = await silence({ port }, 1_000);
   const silentAtMs = performance.now();
   const remote = `127.0.0.1:${port}`;
   t.match(await dbg(remote, look, { pem: admin }), allowed, 'who may come in does, beside all of them');

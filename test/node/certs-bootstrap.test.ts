@@ -56,7 +56,13 @@ void t.test('an address that changed gives new servers’ certificates in one tr
   const changed = Object.entries(fingerprints(second)).flatMap(([name, now]) =>
     was[name] === now ? [] : name,
   );
-  const servers = ['apiserver', 'controller-manager-server', 'scheduler-server', 'kubelet-server'];
+  const servers = [
+    'apiserver',
+    'controller-manager-server',
+    'scheduler-server',
+    'kubelet-server',
+    'debug-server',
+  ];
   t.same(changed, servers);
   t.same(fingerprints(await bootstrap(etcd, { facts: moved })), fingerprints(second));
 });

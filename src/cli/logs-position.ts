@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { HamletError, errnoOf, messageOf } from '../lib/errors.js';
+import { HamletError, errnoOf } from '../lib/errors.js';
 import { replaceFile } from '../lib/files.js';
 import type { LogPosition, StreamComponentLogsResponse } from '../gen/hamlet/debug/v1/debug.js';
 
@@ -37,8 +37,9 @@ export class Positions {
     try {
       replaceFile(this.#file, `${JSON.stringify(Object.fromEntries(this.#next), null, 2)}\n`, 0o600);
     } catch (error) {
-      const message = `the position cannot be saved in ${this.#file} (${errnoOf(error) ?? messageOf(error)})`;
-      throw new HamletError('FAILED_PRECONDITION', message, { cause: error });
+      throw new HamletError('FAILED_PRECONDITION', `the position cannot be saved in ${this.#file}`, {
+        cause: error,
+      });
     }
     this.#isSaved = true;
   }

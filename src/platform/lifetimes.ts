@@ -18,8 +18,11 @@ const renewAfterShare = 2 / 3;
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** Below this, clocks that differ a little and components that look at their files once a minute get in the way. */
-const minLeafMs = 2 * unitMs.m;
+/**
+ * A leaf is replaced when a third of its life is left. Kubernetes' clients read theirs again every five minutes
+ * (client-go, transport/cert_rotation.go) and servers every minute, so that third has to be longer than six.
+ */
+const minLeafMs = 20 * unitMs.m;
 
 /** A new key means a restart of an API server that reads it only then, and every Secret written again. */
 const minSecretsKeyMs = unitMs.h;
@@ -42,7 +45,10 @@ export const pkiSettings = v.pipe(
     debugTtlMax: v.optional(duration, '24h'),
     secretsKeyTtl: v.optional(duration, '90d'),
   }),
-  v.check(({ leafTtl }) => leafTtl >= minLeafMs, 'leafTtl has to be 2m at least'),
+  v.check(
+    ({ leafTtl }) => leafTtl >= minLeafMs,
+    'leafTtl has to be 20m at least: some components read their certificates again only every five minutes',
+  ),
   v.check(({ caTtl, leafTtl }) => caTtl >= 2 * leafTtl, 'caTtl has to be twice leafTtl at least'),
   v.check(({ debugTtl, debugTtlMax }) => debugTtl <= debugTtlMax, 'debugTtl is longer than debugTtlMax'),
   v.check(({ debugTtlMax }) => debugTtlMax <= maxDebugMs, 'debugTtlMax has to be 24h at most'),

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { defaultLifetimes } from '../../src/platform/lifetimes.js';
-import { parsePki, staleLeaves } from '../../src/workers/certs/pki.js';
+import { parsePki } from '../../src/workers/certs/pki.js';
+import { staleLeaves } from '../../src/workers/certs/stale.js';
 import { authorityNames, leafNames } from '../../src/workers/certs/profiles.js';
 import { facts, freshPki, never } from '../unit/certs/fixtures.js';
 import { TestEtcd } from './certs-etcd.js';
@@ -74,8 +75,7 @@ void t.test('leaves past two thirds of their life are issued anew', async (t) =>
   const second = await bootstrap(etcd, { now: () => laterMs });
   for (const name of leafNames) t.not(fingerprints(second)[name], fingerprints(first)[name], name);
   for (const name of authorityNames) t.equal(fingerprints(second)[name], fingerprints(first)[name], name);
-  const share = defaultLifetimes.renewAfterShare;
-  t.equal(staleLeaves(await valuesIn(etcd), second.authorities, facts, laterMs, share).size, 0);
+  t.equal(staleLeaves(await valuesIn(etcd), second.authorities, facts, laterMs, defaultLifetimes).size, 0);
 });
 
 void t.test('a damaged PKI is refused and left as it is', async (t) => {

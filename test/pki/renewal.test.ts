@@ -80,7 +80,7 @@ async function isTrue(node: TestNode, condition: string): Promise<true | undefin
 }
 
 void t.test('ten renewals and a rotation of the authorities, and no request fails', async (t) => {
-  const node = await TestNode.create({ pki: { caTtl: '2h', leafTtl: '10m', debugTtl: '2m' } });
+  const node = await TestNode.create({ pki: { caTtl: '2h', leafTtl: '20m', debugTtl: '2m' } });
   t.teardown(() => node.remove());
   writeTestImage(path.join(node.imagesDir, 'busybox.tar'));
   node.start({ TEST_LIFETIMES: JSON.stringify(lifetimes) }, timedNode);

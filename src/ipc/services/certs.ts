@@ -32,7 +32,7 @@ export type CertificateInfo = v.InferOutput<typeof certificateInfo>;
 
 /** How far a rotation of the authorities is; `none` while none is under way. */
 export const rotationStatus = v.strictObject({
-  phase: v.picklist(['none', 'trusting', 'settling']),
+  phase: v.picklist(['none', 'trusting', 'settling', 'replaced']),
   /** A sentence for people. */
   message: v.string(),
 });

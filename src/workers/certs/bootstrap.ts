@@ -1,12 +1,20 @@
 import type { Logger } from 'pino';
 import type { JobPool } from '../../jobs/pool.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
-import { encryptionRecord, newEncryption, rotatedEncryption, type Encryption } from './encryption.js';
+import {
+  encryptionDueMs,
+  encryptionRecord,
+  newEncryption,
+  rotatedEncryption,
+  type Encryption,
+} from './encryption.js';
+import { whyReplaced } from './dates.js';
 import {
   issueAuthorities,
   issueLeaves,
   issuePki,
   issueSuccessors,
+  replaceAuthorities,
   switchAuthorities,
   type Issuing,
 } from './issue.js';
@@ -20,14 +28,14 @@ import {
   parsePki,
   rotationKey,
   rotationOf,
-  staleLeaves,
-  staleSuccessors,
+  type Authorities,
   type Pki,
   type PkiChanges,
   type PkiValues,
 } from './pki.js';
 import { authorityNames, predecessorOf, successorOf, type NodeFacts } from './profiles.js';
 import { describeRotation, nextStep, recordOf, settlingMs, type RotationFacts } from './rotation.js';
+import { isMisdatedKey, staleLeaves, staleSuccessors } from './stale.js';
 import type { PkiStore, Snapshot } from './store.js';
 
 export interface BootstrapOptions {
@@ -39,6 +47,8 @@ export interface BootstrapOptions {
   readonly now: () => number;
   /** A PKI that was made on the chance that there is none. */
   readonly prepared?: Promise<PkiValues> | undefined;
+  /** Authorities that are not valid yet are so by a clock that is right by now: see whyReplaced(). */
+  readonly surelyEarly?: boolean;
   /** What is known of a rotation beside what the store says; without it, none is begun or gone on with. */
   readonly rotation?: () => Omit<RotationFacts, 'nowMs'> & {
     /** Until when what has been issued to others is good, wall clock. */
@@ -88,11 +98,24 @@ async function renew(options: BootstrapOptions, snapshot: Snapshot): Promise<Pki
   return renewed;
 }
 
-/** A key for Secrets that is due; the first one of an older cluster is, too. */
-function dueEncryption(values: PkiValues, nowMs: number, lifetimeMs: number): Encryption | undefined {
+/** The keys for Secrets when the next one is due; the first one of an older cluster is, too. */
+function dueEncryption(
+  values: PkiValues,
+  authorities: Authorities,
+  nowMs: number,
+  lifetimeMs: number,
+): Encryption | undefined {
   const encryption = encryptionOf(values);
   if (encryption === undefined) return newEncryption(nowMs, true);
-  return rotatedEncryption(encryption, nowMs, lifetimeMs);
+  const isDue =
+    nowMs >= encryptionDueMs(encryption, lifetimeMs) || isMisdatedKey(encryption, authorities, nowMs);
+  return isDue ? rotatedEncryption(encryption, nowMs) : undefined;
+}
+
+/** The record of successors that begin to sign now. What has been issued to others ends as late as it can. */
+function settlingFrom(nowMs: number, { rotation, lifetimes }: BootstrapOptions) {
+  const heldMs = Math.min(rotation?.().heldUntilMs ?? 0, nowMs + lifetimes.debugMaxMs);
+  return { phase: 'settling', sinceMs: nowMs, untilMs: Math.max(nowMs + settlingMs, heldMs) } as const;
 }
 
 interface Due {
@@ -109,13 +132,23 @@ async function dueChanges(options: BootstrapOptions, held: PkiValues, nowMs: num
   const added = await issueAuthorities(lacking, issuing);
   const values = applyChanges(held, added);
   const authorities = parseAuthorities(values, facts, nowMs);
+  const why = authorityNames
+    .map((name) => whyReplaced(authorities[name].certificate, nowMs, options.surelyEarly ?? false))
+    .find((reason) => reason !== undefined);
+  if (why !== undefined) {
+    return { changes: await replaceAuthorities(issuing), reasons: new Map([['all', why]]) };
+  }
   const known = { nowMs, asked: false, delivered: false, ...options.rotation?.() };
   // A rotation is of authorities that are all there.
   const step = lacking.length > 0 ? undefined : nextStep(rotationOf(values), known);
   switch (step) {
+    case 'settle':
+      return {
+        changes: new Map([[rotationKey, recordOf(settlingFrom(nowMs, options))]]),
+        reasons: new Map(),
+      };
     case 'switch': {
-      const untilMs = Math.max(nowMs + settlingMs, options.rotation?.().heldUntilMs ?? 0);
-      const settling = { phase: 'settling', sinceMs: nowMs, untilMs } as const;
+      const settling = settlingFrom(nowMs, options);
       const changes = await switchAuthorities(values, parsePki(values, facts, nowMs), settling, issuing);
       return { changes, reasons: new Map() };
     }
@@ -126,11 +159,11 @@ async function dueChanges(options: BootstrapOptions, held: PkiValues, nowMs: num
     case 'begin':
     case undefined: {
       const missing = staleSuccessors(values, nowMs);
-      const stale = staleLeaves(values, authorities, facts, nowMs, lifetimes.renewAfterShare);
+      const stale = staleLeaves(values, authorities, facts, nowMs, lifetimes);
       const leaves = await issueLeaves(jobs, authorities, stale.keys(), facts, nowMs, signal, lifetimes);
       const successorValues = await issueSuccessors(missing, issuing);
       const changes = new Map<string, Uint8Array>([...added, ...successorValues, ...leaves]);
-      const encryption = dueEncryption(values, nowMs, lifetimes.secretsKeyMs);
+      const encryption = dueEncryption(values, authorities, nowMs, lifetimes.secretsKeyMs);
       if (encryption !== undefined) changes.set(encryptionKey, encryptionRecord(encryption));
       if (step === 'begin') changes.set(rotationKey, recordOf({ phase: 'trusting', sinceMs: nowMs }));
       const first = lacking.map((name) => [name, 'there is none'] as const);

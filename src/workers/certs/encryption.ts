@@ -52,16 +52,8 @@ export function currentKey({ keys }: Encryption) {
   return current;
 }
 
-/**
- * A new key before the one that has been used for `lifetimeMs`; undefined when none is due, or when some Secrets may
- * still be encrypted by another than the current one, which would be lost with the key before it.
- */
-export function rotatedEncryption(
-  encryption: Encryption,
-  nowMs: number,
-  lifetimeMs: number,
-): Encryption | undefined {
-  if (nowMs < encryptionDueMs(encryption, nowMs, lifetimeMs)) return undefined;
+/** A new key before the one that there is. */
+export function rotatedEncryption(encryption: Encryption, nowMs: number): Encryption {
   return { keys: [newKey(nowMs), currentKey(encryption)], written: encryption.written };
 }
 
@@ -72,13 +64,16 @@ export function writtenEncryption(encryption: Encryption): Encryption {
 }
 
 /**
- * When the next key is due, milliseconds since the epoch: at once for one that was made by a clock that was ahead, and
- * never while Secrets have yet to be written by the current one.
+ * When the next key is due, milliseconds since the epoch; never while Secrets may still be encrypted by another than
+ * the current one, which would be lost with the key before it.
  */
-export function encryptionDueMs(encryption: Encryption, nowMs: number, lifetimeMs: number): number {
-  if (isPending(encryption)) return Infinity;
-  const { madeMs } = currentKey(encryption);
-  return madeMs > nowMs + backdatedMs ? nowMs : madeMs + lifetimeMs;
+export function encryptionDueMs(encryption: Encryption, lifetimeMs: number): number {
+  return isPending(encryption) ? Infinity : currentKey(encryption).madeMs + lifetimeMs;
+}
+
+/** Whether the next key is due because the clock was ahead when this one was made: it would live too long. */
+export function isEarlyKey(encryption: Encryption, nowMs: number): boolean {
+  return !isPending(encryption) && currentKey(encryption).madeMs > nowMs + backdatedMs;
 }
 
 /** Whether some Secrets may be encrypted by another key than the current one, or not at all. */

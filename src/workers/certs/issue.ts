@@ -40,14 +40,7 @@ export async function issuePki(
   signal: AbortSignal,
   lifetimes: Lifetimes = defaultLifetimes,
 ): Promise<PkiValues> {
-  const profiles = leafProfiles(facts);
-  const requests = [
-    ...authorityNames.map((name) =>
-      requestFor(name, authorityProfile(name, facts), { nowMs, lifetimeMs: lifetimes.authorityMs }),
-    ),
-    ...authorityNames.map((name) => successorRequest(name, facts, nowMs, lifetimes)),
-    ...leafNames.map((name) => requestFor(name, profiles[name], { nowMs, lifetimeMs: lifetimes.leafMs })),
-  ];
+  const requests = allRequests(facts, nowMs, lifetimes);
   const [issued, serviceAccountKey] = await Promise.all([
     jobs.run('issueCertificates', { requests, authorities: {} }, signal),
     jobs.run('generateRsaKey', { bits: serviceAccountKeyBits }, signal),
@@ -56,6 +49,38 @@ export async function issuePki(
     ...toValues(issued),
     [privateKeyKey(serviceAccountKeyName), serviceAccountKey],
     [encryptionKey, encryptionRecord(newEncryption(nowMs, false))],
+  ]);
+}
+
+/** Every certificate of a PKI, the authorities first. */
+function allRequests(facts: NodeFacts, nowMs: number, lifetimes: Lifetimes): CertificateRequest[] {
+  const profiles = leafProfiles(facts);
+  return [
+    ...authorityNames.map((name) =>
+      requestFor(name, authorityProfile(name, facts), { nowMs, lifetimeMs: lifetimes.authorityMs }),
+    ),
+    ...authorityNames.map((name) => successorRequest(name, facts, nowMs, lifetimes)),
+    ...leafNames.map((name) => requestFor(name, profiles[name], { nowMs, lifetimeMs: lifetimes.leafMs })),
+  ];
+}
+
+/**
+ * The change by which every certificate is issued anew, authorities and all, and nobody trusts the old ones any more:
+ * for authorities that nobody accepts because of their dates. The other keys stay.
+ */
+export async function replaceAuthorities({
+  jobs,
+  facts,
+  nowMs,
+  lifetimes,
+  signal,
+}: Issuing): Promise<PkiChanges> {
+  const requests = allRequests(facts, nowMs, lifetimes);
+  const issued = await jobs.run('issueCertificates', { requests, authorities: {} }, signal);
+  return new Map<string, Uint8Array | null>([
+    ...toValues(issued),
+    ...authorityNames.map((name) => [certificateKey(predecessorOf(name)), null] as const),
+    [rotationKey, recordOf({ phase: 'replaced', sinceMs: nowMs })],
   ]);
 }
 

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { CertificateInfo } from '../../ipc/services/certs.js';
 import type { ComponentName } from '../../lib/names.js';
 import { currentKey, encryptionDueMs, type Encryption } from './encryption.js';
-import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
+import { notAfterMs, notBeforeMs, type Pki } from './pki.js';
 import {
   authorityNames,
   authorityProfile,
@@ -14,6 +14,7 @@ import {
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { renewalMs } from './stale.js';
 
 /** Who has which leaf; credentials.ts hands them out. */
 const holders: Readonly<Record<LeafName, ComponentName | 'hamlet.debug' | 'hamlet.reconciler'>> = {
@@ -60,9 +61,9 @@ export function listCertificates(pki: Pki, facts: NodeFacts, renewAfterShare: nu
 }
 
 /** What people ask about the key by which Secrets are encrypted. */
-export function describeKey(encryption: Encryption, nowMs: number, lifetimeMs: number) {
+export function describeKey(encryption: Encryption, lifetimeMs: number) {
   const { name, madeMs } = currentKey(encryption);
-  const dueMs = encryptionDueMs(encryption, nowMs, lifetimeMs);
+  const dueMs = encryptionDueMs(encryption, lifetimeMs);
   return { name, madeMs, renewalMs: Number.isFinite(dueMs) ? dueMs : null };
 }
 

@@ -6,7 +6,7 @@ import { implement } from '../../ipc/server.js';
 import { certs, type EncryptionProgress } from '../../ipc/services/certs.js';
 import { host, type ConditionUpdate } from '../../ipc/services/host.js';
 import { JobPool } from '../../jobs/pool.js';
-import { isHamletError, messageOf } from '../../lib/errors.js';
+import { isHamletError, messageOf, type HamletError } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
@@ -16,7 +16,7 @@ import { AuditTrail } from './audit.js';
 import { loadOrBootstrap } from './bootstrap.js';
 import type { Encryption } from './encryption.js';
 import { issuePki } from './issue.js';
-import type { Pki, PkiValues } from './pki.js';
+import { isForTheClock, type Pki, type PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
 import { RotationControl } from './rotation-control.js';
@@ -37,6 +37,9 @@ export interface CertsData {
 
 /** Between two tries when etcd is there and does not do as it should. */
 const retryMs = 250;
+
+/** Before a PKI is looked at again that was refused for the clock, in milliseconds. */
+const refusedMs = 30_000;
 
 /** The wall clock, looked up anew each time: tests move it. */
 const now = (): number => Date.now();
@@ -91,30 +94,49 @@ function factsOf({ config, nodeName, nodeAddresses, firstServiceIp }: CertsData)
 }
 
 /**
- * Brings the PKI from etcd, or into it, and keeps it fresh. One that cannot be used is a state that stays; what is not
- * foreseen ends the thread.
+ * Brings the PKI from etcd, or into it, and keeps it fresh. One that cannot be used is a state that stays, unless it is
+ * the clock that has to be set.
  */
 async function work(options: Work): Promise<void> {
+  const { enter, log, signal } = options;
+  const isNews = ({ kind }: PkiState) => kind !== 'waiting';
+  // Who was refused has nothing new to say until it is ready, or refused for something else.
+  const again: Work = { ...options, enter: (state) => isNews(state) && enter(state) };
+  let before: string | undefined;
+  for (;;) {
+    const refused = await keep(before === undefined ? options : again);
+    if (refused === undefined) return;
+    if (refused.message !== before) {
+      log.error({ err: refused }, refused.message);
+      enter({ kind: 'refused', error: refused });
+    }
+    if (!isForTheClock(refused)) return;
+    before = refused.message;
+    await sleep(refusedMs, signal).catch(() => undefined);
+  }
+}
+
+/** Does its work until it is stopped, or gives why the PKI cannot be used; what is not foreseen ends the thread. */
+async function keep(options: Work): Promise<HamletError | undefined> {
   const { enter, facts, log, signal } = options;
   try {
     const pki = await obtain(options);
     enter({ kind: 'ready', pki });
-    await keepRenewed(pki, {
+    return await keepRenewed(pki, {
       facts,
       lifetimes: options.data.config.pki,
       rotation: options.rotation,
       now,
-      renew: () => renew(options),
+      renew: (_signal, surelyEarly) => renew(options, surelyEarly),
       onPki: (renewed) => enter({ kind: 'ready', pki: renewed }),
       onCondition: onChange(options.report),
       log,
       signal,
     });
   } catch (error) {
-    if (signal.aborted) return;
+    if (signal.aborted) return undefined;
     if (!isHamletError(error, 'DATA_LOSS') && !isHamletError(error, 'FAILED_PRECONDITION')) throw error;
-    log.error({ err: error }, error.message);
-    enter({ kind: 'refused', error });
+    return error;
   }
 }
 
@@ -153,7 +175,10 @@ async function obtain(options: Work): Promise<Pki> {
 }
 
 /** Issues what is due and goes on with a rotation, in an etcd that has been there before. */
-async function renew({ data, jobs, facts, audit, rotation, log, signal }: Work): Promise<Pki> {
+async function renew(
+  { data, jobs, facts, audit, rotation, log, signal }: Work,
+  surelyEarly: boolean,
+): Promise<Pki> {
   const { EtcdStore } = await import('./store.js');
   await using etcd = new EtcdStore(data.etcdSocket);
   const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
@@ -163,6 +188,7 @@ async function renew({ data, jobs, facts, audit, rotation, log, signal }: Work):
     facts,
     lifetimes: data.config.pki,
     now,
+    surelyEarly,
     rotation: () => ({ ...rotation.facts, heldUntilMs: audit.heldUntilMs() }),
     log,
     signal,

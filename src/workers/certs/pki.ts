@@ -3,7 +3,6 @@ import { HamletError } from '../../lib/errors.js';
 import {
   authorityNames,
   authorityProfile,
-  backdatedMs,
   leafNames,
   leafProfiles,
   predecessorOf,
@@ -13,8 +12,11 @@ import {
   type NodeFacts,
   type Profile,
 } from './profiles.js';
+import { notAfterMs, whyReplaced } from './dates.js';
 import { parseEncryption, type Encryption } from './encryption.js';
 import { parseRotation, type Rotation } from './rotation.js';
+
+export { notAfterMs, notBeforeMs } from './dates.js';
 
 /** A certificate and the private key that belongs to it. */
 export interface Credential {
@@ -63,6 +65,14 @@ export const encryptionKey = `${pkiPrefix}secrets.key`;
 
 /** Where it stands how far a rotation is. */
 export const rotationKey = `${pkiPrefix}rotation`;
+
+/** In the details of an error that another clock would make go away. */
+const expiredReason = 'AuthorityExpired';
+
+/** Whether a PKI was refused for a reason that is gone when the clock is set. */
+export function isForTheClock(error: HamletError): boolean {
+  return error.details.reason === expiredReason;
+}
 
 const whatToDo =
   'restore etcd from a backup, or give up this cluster with "hamlet reset" and start a new one';
@@ -116,20 +126,6 @@ export function trusted(pki: Pki, name: AuthorityName): readonly X509Certificate
   ];
 }
 
-/** How much of its life a successor may wait: an authority that begins late ends early. */
-const waitingShare = 1 / 3;
-
-/** The authorities that have to be made ahead, because there is none to follow or it has waited too long. */
-export function staleSuccessors(values: PkiValues, nowMs: number): readonly AuthorityName[] {
-  return authorityNames.filter((name) => {
-    const key = certificateKey(successorOf(name));
-    if (!values.has(key) && !values.has(privateKeyKey(successorOf(name)))) return true;
-    const certificate = parseCertificate(values, key);
-    const startMs = notBeforeMs(certificate);
-    return nowMs - startMs > (notAfterMs(certificate) - startMs) * waitingShare;
-  });
-}
-
 /** Those that were not part of the first PKIs. */
 const laterAuthorities: readonly AuthorityName[] = ['debug-ca'];
 
@@ -156,80 +152,6 @@ export function parseAuthorities(values: PkiValues, facts: NodeFacts, nowMs: num
   });
 }
 
-/**
- * The leaves that have to be issued, each with the reason in words. One that is not there at all is among them: the
- * PKI was made by a version that had no need of it. Throws DATA_LOSS for one that is half there, or damaged.
- */
-export function staleLeaves(
-  values: PkiValues,
-  authorities: Authorities,
-  facts: NodeFacts,
-  nowMs: number,
-  renewAfterShare: number,
-): ReadonlyMap<LeafName, string> {
-  const profiles = leafProfiles(facts);
-  const stale = new Map<LeafName, string>();
-  for (const name of leafNames) {
-    if (!values.has(certificateKey(name)) && !values.has(privateKeyKey(name))) {
-      stale.set(name, 'there is none');
-      continue;
-    }
-    const profile = profiles[name];
-    const { certificate } = parseLeaf(values, name, profile, authorities);
-    const issuer = authorities[profile.issuer].certificate;
-    const reason = staleness(certificate, profile, nowMs, renewalMs(certificate, issuer, renewAfterShare));
-    if (reason !== undefined) stale.set(name, reason);
-  }
-  return stale;
-}
-
-/**
- * When a leaf is to be issued anew, milliseconds since the epoch; never for one that ends with its authority, because
- * the next one would end no later.
- */
-export function renewalMs(leaf: X509Certificate, issuer: X509Certificate, renewAfterShare: number): number {
-  const endMs = notAfterMs(leaf);
-  if (endMs >= notAfterMs(issuer)) return Infinity;
-  const issuedMs = notBeforeMs(leaf) + backdatedMs;
-  return issuedMs + (endMs - issuedMs) * renewAfterShare;
-}
-
-/** Milliseconds since the epoch; Node 20 has only the text ("Nov 23 12:54:18 2026 GMT"). */
-export function notBeforeMs(certificate: X509Certificate): number {
-  return Date.parse(certificate.validFrom);
-}
-
-export function notAfterMs(certificate: X509Certificate): number {
-  return Date.parse(certificate.validTo);
-}
-
-function staleness(
-  certificate: X509Certificate,
-  profile: Profile,
-  nowMs: number,
-  renewalAtMs: number,
-): string | undefined {
-  if (nowMs >= notAfterMs(certificate)) return 'it has expired';
-  if (nowMs >= renewalAtMs) return 'most of its life is over';
-  if (!hasNames(certificate, profile)) return 'the names or addresses that it is for have changed';
-  return undefined;
-}
-
-/** Whether the certificate is for exactly the profile's subject, DNS names and addresses. */
-function hasNames(certificate: X509Certificate, profile: Profile): boolean {
-  const subject = [
-    ...profile.organizations.map((organization) => `O=${organization}`),
-    `CN=${profile.commonName}`,
-  ].join('\n');
-  const count = certificate.subjectAltName?.split(', ').length ?? 0;
-  return (
-    certificate.subject === subject &&
-    count === profile.dnsNames.length + profile.ipAddresses.length &&
-    profile.dnsNames.every((name) => certificate.checkHost(name, { subject: 'never' }) !== undefined) &&
-    profile.ipAddresses.every((address) => certificate.checkIP(address) !== undefined)
-  );
-}
-
 function checkAuthority(
   certificate: X509Certificate,
   name: AuthorityName,
@@ -247,15 +169,18 @@ function checkAuthority(
         `${facts.nodeName}); put back the node key that belongs to it, or ${whatToDo}`,
     );
   }
-  if (nowMs >= notAfterMs(certificate)) {
+  // One from before the clock was ever set is replaced by who reads this.
+  if (nowMs >= notAfterMs(certificate) && whyReplaced(certificate, nowMs, false) === undefined) {
     throw new HamletError(
       'FAILED_PRECONDITION',
       `the authority in ${key} expired on ${certificate.validTo}; set the clock if it is wrong, otherwise ${whatToDo}`,
+      { details: { reason: expiredReason } },
     );
   }
 }
 
-function parseLeaf(
+/** Throws DATA_LOSS for a leaf that is half there, damaged, or another authority's. */
+export function parseLeaf(
   values: PkiValues,
   name: LeafName,
   profile: Profile,
@@ -279,7 +204,8 @@ function parseCredential(values: PkiValues, name: string): Credential {
   return { certificate, privateKey };
 }
 
-function parseCertificate(values: PkiValues, key: string): X509Certificate {
+/** Throws DATA_LOSS that names the key. */
+export function parseCertificate(values: PkiValues, key: string): X509Certificate {
   const der = required(values, key);
   try {
     return new X509Certificate(der);

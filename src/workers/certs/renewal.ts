@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
 import { messageOf } from '../../lib/errors.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
-import { notAfterMs, notBeforeMs, renewalMs, type Pki } from './pki.js';
+import { earliestMs, isEarly, notAfterMs, notBeforeMs } from './dates.js';
+import type { Pki } from './pki.js';
 import {
   authorityNames,
   leafNames,
@@ -14,6 +15,7 @@ import {
   type NodeFacts,
 } from './profiles.js';
 import { encryptionDueMs } from './encryption.js';
+import { isMisdated, renewalMs } from './stale.js';
 import type { RotationControl } from './rotation-control.js';
 import { describeRotation, nextStep } from './rotation.js';
 
@@ -23,21 +25,27 @@ const defaultLookMs = 30_000;
 const rotationLookMs = 2_000;
 /** Between two tries to renew. */
 const retryMs = 5_000;
+/** NTP has set a clock long before that, if it ever does. */
+const defaultClockPatienceMs = 600_000;
 /** An authority that ends within this time makes the condition false: whoever reads it needs time to act. */
 const authorityNoticeMs = 90 * 86_400_000;
 
 export interface RenewalOptions {
   readonly facts: NodeFacts;
-  readonly lifetimes: Pick<Lifetimes, 'renewAfterShare' | 'secretsKeyMs'>;
+  readonly lifetimes: Pick<Lifetimes, 'leafMs' | 'renewAfterShare' | 'secretsKeyMs'>;
   readonly rotation: RotationControl;
   /** Wall clock, milliseconds since the epoch. */
   readonly now: () => number;
   /** Issues what is due, goes a step of a rotation that is due, and gives the PKI as it is then. */
-  readonly renew: (signal: AbortSignal) => Promise<Pki>;
+  readonly renew: (signal: AbortSignal, surelyEarly: boolean) => Promise<Pki>;
   readonly onPki: (pki: Pki) => void;
   readonly onCondition: (condition: ConditionUpdate) => void;
   readonly log: Pick<Logger, 'error'>;
   readonly lookMs?: number;
+  /** How long the clock may say that the authorities are not valid yet before it is believed. */
+  readonly clockPatienceMs?: number;
+  /** Monotonic, in milliseconds. */
+  readonly ticks?: () => number;
   readonly signal: AbortSignal;
 }
 
@@ -57,22 +65,31 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
     log,
     signal,
     lookMs = defaultLookMs,
+    clockPatienceMs = defaultClockPatienceMs,
+    ticks = () => performance.now(),
   } = options;
   let pki = first;
+  let earlySinceMs: number | undefined;
   let problem: string | undefined;
   for (;;) {
     const next = nextRenewal(pki, facts, lifetimes.renewAfterShare);
-    const dueMs = Math.min(next.atMs, encryptionDueMs(pki.encryption, now(), lifetimes.secretsKeyMs));
+    earlySinceMs = mayBeEarly(pki, now()) ? (earlySinceMs ?? ticks()) : undefined;
+    const surelyEarly = earlySinceMs !== undefined && ticks() - earlySinceMs >= clockPatienceMs;
+    const dueMs = Math.min(next.atMs, encryptionDueMs(pki.encryption, lifetimes.secretsKeyMs));
+    const isDue = (): boolean =>
+      surelyEarly || now() >= dueMs || isMisdated(pki, facts, now(), lifetimes.leafMs);
     onCondition(validity(pki, next, now(), problem));
     onCondition(authoritiesSettled(pki));
-    const waitMs = dueMs - now();
+    const waitMs = isDue() ? 0 : dueMs - now();
     const leastMs = problem === undefined ? 0 : Math.min(retryMs, lookMs);
     const mostMs = pki.rotation === undefined ? lookMs : Math.min(rotationLookMs, lookMs);
     await rotation.sleep(Math.max(leastMs, Math.min(mostMs, waitMs)), signal);
     const step = nextStep(pki.rotation, { nowMs: now(), ...rotation.facts });
-    if (now() < dueMs && step === undefined && !rotation.takeLook()) continue;
+    if (!isDue() && step === undefined && !rotation.takeLook()) continue;
+    // What a clock has left is told before it is mended.
+    onCondition(validity(pki, next, now(), problem));
     try {
-      pki = await renew(signal);
+      pki = await renew(signal, surelyEarly);
       problem = undefined;
       onPki(pki);
     } catch (error) {
@@ -83,6 +100,12 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
       problem = message;
     }
   }
+}
+
+/** Whether an authority is not valid yet by a clock that may be right. */
+function mayBeEarly(pki: Pki, nowMs: number): boolean {
+  if (nowMs < earliestMs) return false;
+  return authorityNames.some((name) => isEarly(pki.authorities[name].certificate, nowMs));
 }
 
 export interface NextRenewal {
@@ -123,12 +146,20 @@ export function validity(
     }),
     ...leafNames.map((name): [string, X509Certificate] => [name, pki.leaves[name].certificate]),
   ];
-  const early = all.find(([, certificate]) => nowMs < notBeforeMs(certificate));
+  const early = all.find(([, certificate]) => isEarly(certificate, nowMs));
   if (early !== undefined) {
     const [name, { validFrom }] = early;
+    if (authorityNames.some((authority) => isEarly(pki.authorities[authority].certificate, nowMs))) {
+      const or =
+        nowMs < earliestMs ? '' : ', or else everything is issued anew when it has stayed so for minutes';
+      return bad(
+        'ClockBehind',
+        `${name} is valid from ${validFrom} on and the clock is behind that; set the clock${or}`,
+      );
+    }
     return bad(
-      'ClockBehind',
-      `${name} is valid from ${validFrom} on and the clock is behind that; set the clock`,
+      'ClockWasAhead',
+      `${name} is valid from ${validFrom} on: the clock was ahead when it was issued; it is issued anew`,
     );
   }
   const expired = all.find(([, certificate]) => nowMs >= notAfterMs(certificate));
@@ -161,7 +192,8 @@ export function authoritiesSettled({ rotation }: Pki): ConditionUpdate {
   const name = 'AuthoritiesSettled';
   const message = describeRotation(rotation);
   if (rotation === undefined) return { name, status: 'true', reason: '', message };
-  return { name, status: 'false', reason: rotation.phase === 'trusting' ? 'Trusting' : 'Settling', message };
+  const reasons = { trusting: 'Trusting', settling: 'Settling', replaced: 'Replaced' } as const;
+  return { name, status: 'false', reason: reasons[rotation.phase], message };
 }
 
 function bad(reason: string, message: string): ConditionUpdate {

@@ -1,13 +1,16 @@
 import * as v from 'valibot';
+import { backdatedMs } from './profiles.js';
 
 /**
  * How far a rotation of the authorities is; the record lies in etcd, and each step is one transaction.
  * `trusting`: everybody is made to trust the successors, who sign nothing yet.
  * `settling`: they sign, every leaf is theirs, and what their predecessors issued is taken until `untilMs`.
+ * `replaced`: no rotation, but every certificate was issued anew at once, because a wrong clock had issued the old ones.
  */
 const rotation = v.variant('phase', [
   v.strictObject({ phase: v.literal('trusting'), sinceMs: v.number() }),
   v.strictObject({ phase: v.literal('settling'), sinceMs: v.number(), untilMs: v.number() }),
+  v.strictObject({ phase: v.literal('replaced'), sinceMs: v.number() }),
 ]);
 export type Rotation = v.InferOutput<typeof rotation>;
 
@@ -23,7 +26,7 @@ export interface RotationFacts {
   readonly delivered: boolean;
 }
 
-export type RotationStep = 'begin' | 'switch' | 'finish';
+export type RotationStep = 'begin' | 'switch' | 'settle' | 'finish';
 
 /** What is to be done now, if anything. A rotation that is under way is the one that was asked for. */
 export function nextStep(
@@ -35,7 +38,11 @@ export function nextStep(
     case 'trusting':
       return delivered ? 'switch' : undefined;
     case 'settling':
+      // The clock was ahead when they began to sign: nobody knows until when, so it is counted from now on.
+      if (nowMs < current.sinceMs - backdatedMs) return 'settle';
       return delivered && nowMs >= current.untilMs ? 'finish' : undefined;
+    case 'replaced':
+      return delivered ? 'finish' : undefined;
     default:
       return current satisfies never;
   }
@@ -62,6 +69,8 @@ export function describeRotation(current: Rotation | undefined): string {
         `the new authorities sign since ${since}; ` +
         `the old ones are trusted until ${new Date(current.untilMs).toISOString()}`
       );
+    case 'replaced':
+      return `since ${since} every component is given new authorities, because a wrong clock had issued the old ones`;
     default:
       return current satisfies never;
   }

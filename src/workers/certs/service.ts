@@ -99,7 +99,7 @@ export class CertsService {
       list: () => {
         const pki = this.#readyNow();
         const certificates = listCertificates(pki, this.#facts, this.#lifetimes.renewAfterShare);
-        const secretsKey = describeKey(pki.encryption, this.#now(), this.#lifetimes.secretsKeyMs);
+        const secretsKey = describeKey(pki.encryption, this.#lifetimes.secretsKeyMs);
         return { certificates, rotation: rotationStatus(pki), secretsKey };
       },
       encryption: async (_request, context) => this.#encryption(context),
@@ -167,7 +167,7 @@ export class CertsService {
       const { rotation, encryption } = await this.#readyWithin(signal);
       const revision = this.#revision;
       const overdue = isOverdue(encryption, this.#now(), this.#lifetimes.secretsKeyMs);
-      yield { revision, thorough: rotation?.phase === 'trusting', overdue };
+      yield { revision, thorough: rotation !== undefined && rotation.phase !== 'settling', overdue };
       using limit = deadline(reminderMs, signal);
       while (this.#revision === revision && !limit.signal.aborted) {
         await once(this.#changes, 'change', { signal: limit.signal }).catch(() => undefined);

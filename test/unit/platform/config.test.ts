@@ -81,7 +81,7 @@ const wrong: readonly (readonly [unknown, string | RegExp])[] = [
   [{ kubeProxy: { enable: true } }, 'kubeProxy.enable: there is no such setting; there are enabled'],
   [
     { pki: { ttl: '1h' } },
-    'pki.ttl: there is no such setting; there are caTtl, leafTtl, debugTtl, debugTtlMax',
+    'pki.ttl: there is no such setting; there are caTtl, leafTtl, debugTtl, debugTtlMax, secretsKeyTtl',
   ],
   [{ logs: { maxDiskMb: 4 } }, /^logs\.maxDiskMb: .* from 8 to 65536, or 0 .*, not 4$/],
   ['ports', 'the whole file: has to be a group of settings, not "ports"'],

@@ -13,9 +13,9 @@ void t.test('lifetimes have sound defaults and can be set', async (t) => {
     secretsKeyMs: 90 * 24 * hourMs,
     renewAfterShare: 2 / 3,
   });
-  t.match(lifetimes({ caTtl: '2h', leafTtl: '5m', debugTtl: '30s' }), {
+  t.match(lifetimes({ caTtl: '2h', leafTtl: '20m', debugTtl: '30s' }), {
     authorityMs: 2 * hourMs,
-    leafMs: 300_000,
+    leafMs: 1_200_000,
     debugMs: 30_000,
   });
 });
@@ -24,7 +24,7 @@ void t.test('what makes no sense is refused by its name', async (t) => {
   for (const [settings, message] of [
     [{ leafTtl: '90' }, /pki\.leafTtl: has to be a duration/],
     [{ leafTtl: '0d' }, /pki\.leafTtl/],
-    [{ leafTtl: '1m' }, /leafTtl has to be 2m at least/],
+    [{ leafTtl: '1199s' }, /leafTtl has to be 20m at least: .* every five minutes/],
     [{ caTtl: '100d' }, /caTtl has to be twice leafTtl at least/],
     [{ debugTtlMax: '25h' }, /debugTtlMax has to be 24h at most/],
     [{ debugTtl: '3h', debugTtlMax: '2h' }, /debugTtl is longer than debugTtlMax/],

@@ -958,7 +958,8 @@ export function decodeRotateAuthoritiesResponse(bytes: Uint8Array): RotateAuthor
 export interface Rotation {
   /**
    * `none`; `trusting` while every component is made to trust the new authorities; `settling` while those sign and the
-   * old ones are still trusted.
+   * old ones are still trusted; `replaced` while every component is given new ones because a wrong clock had issued
+   * the old ones.
    */
   readonly phase: string;
   /** The same as a sentence for people. */

@@ -66,7 +66,10 @@ function asText(restarts: readonly Restart[], withLines: boolean): string {
     'WAITED FOR',
     'BACK',
   ];
-  const rows = restarts.map((restart) => rowOf(restart).map(withoutControls));
+  const rows = restarts.map((restart, index) => {
+    const next = restarts.slice(index + 1).find(({ name }) => name === restart.name);
+    return rowOf(restart, next?.id).map(withoutControls);
+  });
   if (!withLines) return table([head, ...rows]);
   const lines = table([head, ...rows]).split('\n');
   return [
@@ -79,7 +82,8 @@ function asText(restarts: readonly Restart[], withLines: boolean): string {
   ].join('\n');
 }
 
-function rowOf(restart: Restart): string[] {
+/** `next` is the number of its next end. */
+function rowOf(restart: Restart, next: number | undefined): string[] {
   const { id, atMs, name, run, message, causeId, tookWith, waitedFor } = restart;
   return [
     String(id),
@@ -90,13 +94,14 @@ function rowOf(restart: Restart): string[] {
     causeId === 0 ? '-' : `#${causeId}`,
     tookWith.join(',') || '-',
     waitedFor.join(',') || '-',
-    back(restart),
+    back(restart, next),
   ];
 }
 
 /** "after 1.2 s", or how far it has come. */
-function back({ atMs, nextTryMs, executedMs, healthyMs }: Restart): string {
-  if (healthyMs > 0) return `after ${formatDuration(healthyMs - atMs)}`;
+function back({ atMs, nextTryMs, executedMs, healthyMs }: Restart, next: number | undefined): string {
+  if (healthyMs > 0) return `after ${formatDuration(Math.max(0, healthyMs - atMs))}`;
+  if (next !== undefined) return `not before #${next}`;
   if (executedMs > 0) return `started after ${formatDuration(Math.max(0, executedMs - atMs))}`;
   if (nextTryMs === 0) return 'is being ended';
   const waitMs = nextTryMs - Date.now();

@@ -42,6 +42,12 @@ export class History {
     return last === 0 ? found : found.slice(-last);
   }
 
+  /** The latest one of each of these names, where it is not on record as well again. */
+  open(names: readonly string[]): readonly Restart[] {
+    const latest = new Map([...this.#restarts.values()].map((restart) => [restart.name, restart]));
+    return names.flatMap((name) => latest.get(name) ?? []).filter(({ healthyMs }) => healthyMs === null);
+  }
+
   /** Those that a restart brought about, by name. */
   tookWith(id: number): readonly string[] {
     const names = [...this.#restarts.values()].filter(({ causeId }) => causeId === id);

@@ -2,14 +2,19 @@ import type { RestartFields } from '../ipc/services/restart.js';
 import type { Takeover } from './children.js';
 import type { History } from './history.js';
 
-/** Writes down that an earlier run of Hamlet was killed, and what had ended by the time of this one. */
-export function recordKill(history: Pick<History, 'put'>, { adopted, gone }: Takeover): void {
+/**
+ * Writes down that an earlier run of Hamlet was killed, and what had ended by the time of this one. Gives what is to be
+ * called when the node is well again.
+ */
+export function recordKill(history: Pick<History, 'put'>, { adopted, gone }: Takeover): () => void {
   const rest =
     adopted.length === 0 ? 'nothing that it had started still runs' : `${adopted.join(', ')} went on`;
   const startedMs = Math.round(Date.now() - process.uptime() * 1_000);
   const message = `ended without stopping the node; ${rest}`;
-  history.put(null, { ...lost('hamlet'), message, executedMs: startedMs });
+  const kill = { ...lost('hamlet'), message, executedMs: startedMs };
+  const id = history.put(null, kill);
   for (const { name, run, pid } of gone) history.put(null, { ...lost(name), run, pid });
+  return () => void history.put(id, { ...kill, healthyMs: Date.now() });
 }
 
 function lost(name: string): RestartFields {

@@ -123,7 +123,10 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const takeover = await children.takeOver(lock.wasLeft, signal);
   const { adopted, ended } = takeover;
-  if (lock.wasLeft) recordKill(history, takeover);
+  if (lock.wasLeft) {
+    const isWell = recordKill(history, takeover);
+    void board.becomesTrue('NodeReady', signal).then((ready) => ready && isWell());
+  }
   if (adopted.length > 0) report.note(`goes on with what runs already: ${adopted.join(', ')}`);
   if (adopted.length > 0) log.info({ adopted }, `goes on with what runs already: ${adopted.join(', ')}`);
   if (ended.length > 0) log.warn({ ended }, `ended what an earlier run left behind: ${ended.join(', ')}`);
@@ -196,7 +199,13 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     linkPrograms(found.programs, run.bin);
     const { name } = loadNodeIdentity(config.paths.state);
     const node = { name, address: machine.address };
-    start('kubelet', () => ({ config, components: found, machine, node }));
+    start('kubelet', () => ({
+      config,
+      components: found,
+      machine,
+      node,
+      openRestarts: history.open(componentNames),
+    }));
     // Two threads at first, for debug calls and for etcd, because a small machine has no processor for more. What the
     // others read waits in its pipes, or for etcd. If the second fails, its log is what people will ask for.
     const isLoaded = ({ status, reason }: Condition) => status === 'true' || reason === 'backoff';

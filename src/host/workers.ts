@@ -27,7 +27,7 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** Where a worker's log goes, by the worker's name. */
   readonly logOf: (name: string) => NonNullable<ThreadOptions['log']>;
-  readonly history: Pick<History, 'put'>;
+  readonly history: Pick<History, 'put' | 'open'>;
   readonly onState: (name: string, state: State, message: string) => void;
   /** A thread whose event loop does not turn for so long is ended and started again, in milliseconds; 10,000 unless given. */
   readonly stuckAfterMs?: number;
@@ -52,6 +52,9 @@ export class Workers {
   /** Starts a worker and keeps it running from now on. */
   add(spec: WorkerSpec): void {
     this.#specs.set(spec.name, spec);
+    for (const { id, ...restart } of this.#options.history.open([dotted(spec.name)])) {
+      this.#written.set(this.#restarts.resume({ ...restart, name: spec.name }), id);
+    }
     this.#tree.add({ name: spec.name, needs: [], startTimeoutMs, stopPatienceMs, failureThreshold: 1 });
     this.#handle({ kind: 'tick' });
   }
@@ -168,7 +171,13 @@ export class Workers {
 
 /** A thread has no last lines of its own: what ended it is in the message. */
 function fieldsOf({ restart }: OpenRestart): RestartFields {
-  return { ...restart, waitedFor: [...restart.waitedFor], lastLines: [], causeId: null };
+  const name = dotted(restart.name);
+  return { ...restart, name, waitedFor: [...restart.waitedFor], lastLines: [], causeId: null };
+}
+
+/** A worker's name among those of everything else. */
+function dotted(name: string): string {
+  return `hamlet.${name}`;
 }
 
 function causeOf(exit: ThreadExit): Cause {

@@ -46,6 +46,13 @@ export class RestartTracker {
   readonly #open = new Map<string, OpenRestart>();
   readonly #ended = new Map<string, Ended>();
 
+  /** Goes on with a restart that another one has begun to watch, and was not there to see the end of. */
+  resume(restart: Restart): OpenRestart {
+    const open = { name: restart.name, restart };
+    this.#open.set(restart.name, open);
+    return open;
+  }
+
   /** The latest restart of something, whether it is over or not. */
   latest(name: string): OpenRestart | undefined {
     return this.#open.get(name);
@@ -85,7 +92,9 @@ export class RestartTracker {
       }
       case 'starting': {
         const isExecuted = state.executedMs !== null && (old?.kind !== 'starting' || old.executedMs === null);
-        return isExecuted ? this.#update(name, { executedMs: wallMs }) : undefined;
+        // What is found running was executed by whom this one goes on for.
+        const isKnown = this.#open.get(name)?.restart.executedMs != null;
+        return isExecuted && !isKnown ? this.#update(name, { executedMs: wallMs }) : undefined;
       }
       case 'healthy':
         return old?.kind === 'starting' ? this.#update(name, { healthyMs: wallMs }) : undefined;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import type { Restart } from '../../ipc/services/restart.js';
 import { ensureFolder, replaceFile } from '../../lib/files.js';
 import type { ComponentName } from '../../lib/names.js';
 import type { Components } from '../../platform/components.js';
@@ -9,17 +10,19 @@ import type { Machine } from '../../platform/machine.js';
 import { runPaths } from '../../platform/paths.js';
 import type { Spec } from '../../supervision/state.js';
 
-/** What the main thread hands to this worker. */
-export interface KubeletData {
+/** What a component's arguments, files and probe are made from. */
+export interface Context {
   readonly config: Config;
   readonly components: Components;
   readonly machine: Machine;
   readonly node: { readonly name: string; readonly address: string };
+  readonly features: Features;
 }
 
-/** What a component's arguments, files and probe are made from. */
-export interface Context extends KubeletData {
-  readonly features: Features;
+/** What the main thread hands to this worker. */
+export interface KubeletData extends Omit<Context, 'features'> {
+  /** Restarts of components that nobody has seen the end of. */
+  readonly openRestarts: readonly Restart[];
 }
 
 /** A file that a component reads at its start: its configuration. */

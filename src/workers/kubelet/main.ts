@@ -45,6 +45,7 @@ await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   const restarts = new RestartReport({
     host: hostClient,
     logs: client(connection, logs),
+    open: data.openRestarts,
     needs: new Map(components.map(({ name, needs }) => [name, needs])),
     log,
     signal,

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Client } from '../../ipc/contract.js';
 import type { Child, ExitStatus, host } from '../../ipc/services/host.js';
 import type { logs } from '../../ipc/services/logs.js';
+import type { Restart as RecordedRestart } from '../../ipc/services/restart.js';
 import { messageOf } from '../../lib/errors.js';
 import { RestartTracker, type OpenRestart } from '../../supervision/restarts.js';
 import type { State } from '../../supervision/state.js';
@@ -18,6 +19,8 @@ export interface RestartReportOptions {
   readonly logs: Pick<Client<typeof logs>, 'tail'>;
   /** What each component needs, by name. */
   readonly needs: ReadonlyMap<string, readonly string[]>;
+  /** What an earlier one has begun to write down and not ended. */
+  readonly open: readonly RecordedRestart[];
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -26,7 +29,7 @@ export interface RestartReportOptions {
 interface Known {
   id: number | null;
   lastLines: string[];
-  readonly cause: Known | undefined;
+  readonly cause: Pick<Known, 'id'> | undefined;
 }
 
 /** Writes the components' restarts into the node's history, step by step, and never holds a restart up. */
@@ -39,6 +42,10 @@ export class RestartReport {
 
   constructor(options: RestartReportOptions) {
     this.#options = options;
+    for (const { id, lastLines, ...restart } of options.open) {
+      const cause = { id: restart.causeId };
+      this.#known.set(this.#tracker.resume(restart), { id, lastLines: [...lastLines], cause });
+    }
   }
 
   /** A child has ended; the change of state follows. */

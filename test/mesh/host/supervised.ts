@@ -103,6 +103,7 @@ export class Host {
       host: hostClient,
       logs: { tail: () => this.#lines() },
       needs: new Map(components.map(({ name, needs }) => [name, needs])),
+      open: this.history.open(components.map(({ name }) => name)),
       log: silent,
       signal: stop.signal,
     });

@@ -76,7 +76,7 @@ for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
     t.ok(messages.some((message) => cause.test(message)));
     t.match(logged.join(''), /"level":50.*worker probe: /);
     t.match(await call.echo({ text: 'hello' }), { text: 'hello' }, 'callers find the new one');
-    await until('its entry in the history', () => history.list('probe', 0)[0]?.healthyMs != null);
+    await until('its entry in the history', () => history.list('hamlet.probe', 0)[0]?.healthyMs != null);
     t.match(history.list('', 0), [{ message: cause }], { length: 1 });
   });
 }

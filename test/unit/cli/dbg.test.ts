@@ -362,16 +362,20 @@ void t.test('dbg history is a table for people and JSON for programs', async (t)
   const endpoint = await serveDebugApi(t, {
     listRestarts: async (request) => {
       asked.push(request);
-      return { restarts: request.name === 'kube.proxy' ? [] : [restart] };
+      return {
+        restarts: request.name === 'kube.proxy' ? [] : [{ ...restart, id: 6, healthyMs: 0 }, restart],
+      };
     },
   });
   const [table] = await run(['history'], endpoint);
   t.match(table, /^ID +AGE +NAME +RUN +WHAT HAPPENED +BECAUSE OF +TOOK WITH IT +WAITED FOR +BACK\n/);
+  t.match(table, /\n6 +1m.* not before #7\n/);
   t.match(table, /\n7 +1m\d+s +etcd +2 +killed by SIGKILL +- +kube.apiserver +- +after 850 ms\n$/);
   t.match((await run(['history', 'etcd', '--tail', '3'], endpoint))[0], /\n {4}its last\\x1b\[31m words\n$/);
   t.match(await run(['history', 'kube.proxy'], endpoint), ['Nothing has been started again.\n', '', 0]);
   const [json] = await run(['history', '-o', 'json'], endpoint);
   t.match(JSON.parse(json), [
+    { id: 6, healthy: null },
     { id: 7, code: null, signal: 'SIGKILL', causeId: null, at: new Date(atMs).toISOString() },
   ]);
   t.same(asked[1], { name: 'etcd', tail: 3 });

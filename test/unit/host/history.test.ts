@@ -86,3 +86,13 @@ void t.test('a disk that is full costs nothing but the record on it', async (t) 
   t.match(logged, [/^the history was not written: EISDIR/]);
   t.equal(history.list('', 0).length, 1);
 });
+
+void t.test('what nobody has seen the end of is known, unless the same has ended again since', async (t) => {
+  const history = new History(path.join(t.testdir(), 'restarts.jsonl'));
+  history.put(null, fields('etcd'));
+  history.put(null, fields('etcd', { healthyMs: 2_000 }));
+  history.put(null, fields('kube.proxy', { healthyMs: 2_000 }));
+  const open = history.put(null, fields('kube.proxy'));
+  t.match(history.open(['etcd', 'kube.proxy', 'kube.kubelet']), [{ id: open, name: 'kube.proxy' }]);
+  t.same(history.open(['etcd']), []);
+});

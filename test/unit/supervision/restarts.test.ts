@@ -101,3 +101,32 @@ void t.test('an ordered stop is no restart', async (t) => {
   look();
   t.same(written, []);
 });
+
+void t.test('a restart that another one began to watch is followed to its end', async (t) => {
+  const first = watched(spec('a'), spec('b'));
+  first.h.bringUp('a', 'b');
+  first.look();
+  first.h.ends('a');
+  first.h.ends('b');
+  first.look();
+  first.h.after(250);
+  first.h.executed('b');
+  first.look();
+  const begun = new Map(first.written.map((restart) => [restart.name, restart]));
+
+  const { h, tracker, written, look } = watched(spec('a'), spec('b'));
+  for (const restart of begun.values()) tracker.resume(restart);
+  h.nowMs = 20_000;
+  h.handle({ kind: 'adopted', name: 'b' });
+  h.tick();
+  look();
+  t.same(written, [], 'when it was executed is known');
+  h.bringUp('a', 'b');
+  look();
+  t.match(written.at(-2), { name: 'a', atMs: begun.get('a')?.atMs, healthyMs: 1_020_000 });
+  t.match(written.at(-1), {
+    name: 'b',
+    executedMs: begun.get('b')?.executedMs,
+    healthyMs: 1_020_000,
+  });
+});

@@ -23,10 +23,12 @@ import { BootTimeline } from './boot.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
+import { raiseFileLimit } from './file-limit.js';
 import type { Outcome } from './handover.js';
 import { History } from './history.js';
 import { notifyInit } from './init-notify.js';
 import { recordKill } from './kill-record.js';
+import { watchMachine } from './machine-watch.js';
 import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
@@ -193,7 +195,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     const [foundNow, machine] = await Promise.all([
       options.findComponents(config, signal).finally(boot.begin('components')),
       waiting,
+      raiseFileLimit(log),
     ]);
+    void watchMachine({ state, board, log, signal });
     const { components: found, verify } = foundNow;
     components = found;
     linkPrograms(found.programs, run.bin);

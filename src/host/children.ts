@@ -213,7 +213,14 @@ export class Children {
   #record(started: ChildProcess, name: string, run: number, digest: string): Child {
     const pid = started.pid ?? 0;
     // Gone already: its exit is on its way, and nothing will ever match 0.
-    const startTicks = startTicksOf(pid) ?? 0;
+    let startTicks: number;
+    try {
+      startTicks = startTicksOf(pid) ?? 0;
+    } catch (cause) {
+      // What is not on record must not run.
+      sendSignal(-pid, 'SIGKILL');
+      throw new HamletError('RESOURCE_EXHAUSTED', `${name} cannot be put on record`, { cause });
+    }
     const child: Child = { name, pid, startTicks, run, startedAtMs: Date.now(), digest, exit: null };
     this.#set(child);
     started.once('exit', (code, signal) => this.#ended(child, code, signal));

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { HamletError, errnoOf, type ErrorCode } from '../lib/errors.js';
+import { isShortage } from '../platform/shortage.js';
 
 /** What e_machine of an ELF header says (elf.h), by Node's names of the architectures that Hamlet runs on. */
 const elfMachines: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };
@@ -35,13 +36,10 @@ export function checkProgram(file: string, folder: string): void {
   if (problem !== undefined) throw failure('FAILED_PRECONDITION', 'wrong-format', `${file} ${problem}`);
 }
 
-/** What says that the machine, and not the program, is in the way (errno(3)). */
-const shortages: readonly (string | undefined)[] = ['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM'];
-
 /** Names what kept a checked program from being executed after all. */
 export function execFailure(file: string, cause: unknown): HamletError {
   const errno = errnoOf(cause);
-  if (shortages.includes(errno)) {
+  if (isShortage(cause)) {
     return new HamletError('RESOURCE_EXHAUSTED', `the machine has nothing left to start ${file} with`, {
       cause,
     });

@@ -35,16 +35,15 @@ export interface InitNotifyOptions {
 export function notifyInit(options: InitNotifyOptions): void {
   if ((options.env.NOTIFY_SOCKET ?? '') === '') return;
   const watchdogMs = Number(options.env.WATCHDOG_USEC ?? 0) / 2_000;
-  const ends =
+  const loops =
     watchdogMs > 0 ? [tellStates(options), feedWatchdog(options, watchdogMs)] : [tellStates(options)];
-  for (const end of ends) {
-    end.catch((error: unknown) => {
-      if (!options.over.aborted) options.onError(error);
-    });
-  }
+  // They end with the node.
+  for (const loop of loops) loop.catch(() => undefined);
 }
 
-async function tellStates({ board, stop, over, env }: InitNotifyOptions): Promise<void> {
+async function tellStates(options: InitNotifyOptions): Promise<void> {
+  const { board, stop, over, env } = options;
+  const tell = teller(options);
   let ready = false;
   let last = '';
   stop.addEventListener(
@@ -54,19 +53,40 @@ async function tellStates({ board, stop, over, env }: InitNotifyOptions): Promis
   while (!stop.aborted) {
     const isReady = board.get('NodeReady').status === 'true';
     const status = describe(board);
-    if (isReady && !ready) await send(env, ['READY=1', `STATUS=${status}`]);
-    else if (status !== last) await send(env, [`STATUS=${status}`]);
-    ready ||= isReady;
-    last = status;
+    if (isReady && !ready) {
+      ready = await tell(['READY=1', `STATUS=${status}`]);
+      if (ready) last = status;
+    } else if (status !== last && (await tell([`STATUS=${status}`]))) {
+      last = status;
+    }
     await sleep(ready ? calmPeriodMs : statusPeriodMs, over);
   }
 }
 
-async function feedWatchdog({ over, env }: InitNotifyOptions, periodMs: number): Promise<void> {
+async function feedWatchdog(options: InitNotifyOptions, periodMs: number): Promise<void> {
+  const tell = teller(options);
   for (;;) {
-    await send(env, ['WATCHDOG=1']);
-    await sleep(periodMs, over);
+    await tell(['WATCHDOG=1']);
+    await sleep(periodMs, options.over);
   }
+}
+
+/**
+ * What sends words, and gives whether they were sent. When a machine has no processes left they are not, which is told
+ * once; the next words are sent all the same, because systemd ends what stays silent.
+ */
+function teller({ env, over, onError }: InitNotifyOptions): (words: readonly string[]) => Promise<boolean> {
+  let isFailing = false;
+  return async (words) => {
+    try {
+      await send(env, words);
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing && !over.aborted) onError(error);
+      isFailing = true;
+    }
+    return !isFailing;
+  };
 }
 
 function describe(board: ConditionBoard): string {

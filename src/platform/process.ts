@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { errnoOf } from '../lib/errors.js';
+import { isShortage } from './shortage.js';
 
 /**
  * When a process was started, in clock ticks since boot: field 22 of /proc/PID/stat (proc(5)). Together with the pid
@@ -31,7 +32,22 @@ export function ageMs(startTicks: number): number {
 
 /** Whether the process that was started at `startTicks` under this pid is still alive. */
 export function isAlive(pid: number, startTicks: number): boolean {
-  return startTicksOf(pid) === startTicks;
+  try {
+    return startTicksOf(pid) === startTicks;
+  } catch (error) {
+    if (!isShortage(error)) throw error;
+    // To ask the kernel by a signal takes no descriptor; a pid does not come again so soon.
+    return hasProcess(pid);
+  }
+}
+
+function hasProcess(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== 'ESRCH';
+  }
 }
 
 /**

@@ -69,7 +69,14 @@ export type Action =
 export type TreeEvent =
   /** A start that was asked for has been carried out: it runs. */
   | { readonly kind: 'executed'; readonly name: string }
-  | { readonly kind: 'probe'; readonly name: string; readonly ok: boolean; readonly message: string }
+  /** One that `counts` as false has failed for want of something that is not the probed one's to have. */
+  | {
+      readonly kind: 'probe';
+      readonly name: string;
+      readonly ok: boolean;
+      readonly message: string;
+      readonly counts?: boolean;
+    }
   /** It runs no more, or could not be started. */
   | { readonly kind: 'ended'; readonly name: string; readonly cause: Cause }
   /**

@@ -4,6 +4,7 @@ import { checkNeeds } from './needs.js';
 import type { Action, Cause, Spec, State, TreeEvent } from './state.js';
 
 type Healthy = Extract<State, { kind: 'healthy' }>;
+type Probe = Extract<TreeEvent, { kind: 'probe' }>;
 type Stopping = Extract<State, { kind: 'stopping' }>;
 
 /** How long something that runs already, and should be ready by its age, may take to its first good probe. */
@@ -144,7 +145,7 @@ export class Tree {
     return [{ kind: 'terminate', name: spec.name }];
   }
 
-  #probed(node: Node, probe: { ok: boolean; message: string }, nowMs: number): Action[] {
+  #probed(node: Node, probe: Probe, nowMs: number): Action[] {
     const { state } = node;
     switch (state.kind) {
       case 'starting':
@@ -152,7 +153,7 @@ export class Tree {
         else if (probe.message !== state.lastProbe) node.state = { ...state, lastProbe: probe.message };
         return [];
       case 'healthy':
-        if (!probe.ok) return this.#probeFailed(node, state, probe.message, nowMs);
+        if (!probe.ok) return this.#probeFailed(node, state, probe, nowMs);
         if (state.failing !== null) node.state = { ...state, failing: null };
         return [];
       // An answer that was under way when the state changed says nothing about the new one.
@@ -166,11 +167,12 @@ export class Tree {
     }
   }
 
-  #probeFailed(node: Node, state: Healthy, message: string, nowMs: number): Action[] {
+  #probeFailed(node: Node, state: Healthy, { message, counts = true }: Probe, nowMs: number): Action[] {
     const { spec } = node;
     const { sinceMs, probes } = state.failing ?? { sinceMs: nowMs, probes: 0 };
     // Without what it needs it may fail as it likes, and a restart would mend nothing.
-    const counted = spec.needs.every((need) => isWell(this.#node(need).state)) ? probes + 1 : probes;
+    const isItsOwn = counts && spec.needs.every((need) => isWell(this.#node(need).state));
+    const counted = isItsOwn ? probes + 1 : probes;
     node.state = { ...state, failing: { sinceMs, probes: counted, message } };
     if (counted < spec.failureThreshold || this.#stopping) return [];
     return [this.#stop(node, { kind: 'probe-failed', message }, nowMs)];

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { deadline, sleep } from '../../lib/time.js';
 import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
+import { isShortage } from '../../platform/shortage.js';
 import { describeCause, describeState, type Action, type State } from '../../supervision/state.js';
 import { Tree } from '../../supervision/tree.js';
 import { causeOf, conditionOf, startFailure } from './reporting.js';
@@ -257,16 +258,18 @@ export class Supervisor {
     const { name } = component;
     for (;;) {
       let ok = true;
+      let counts = true;
       let message = '';
       try {
         using limit = deadline(component.probeTimeoutMs, signal);
         await component.probe(limit.signal);
       } catch (error) {
         ok = false;
+        counts = !isShortage(error);
         message = messageOf(error);
       }
       if (signal.aborted) return;
-      this.#handle({ kind: 'probe', name, ok, message });
+      this.#handle({ kind: 'probe', name, ok, message, counts });
       const healthy = this.#tree.state(name).kind === 'healthy';
       await sleep(healthy ? component.probePeriodMs : startingPeriodMs, signal);
     }

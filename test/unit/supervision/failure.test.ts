@@ -1,7 +1,15 @@
 import t from 'tap';
 import { backoffMaxMs, backoffMs, healthyResetMs, jitterShare } from '../../../src/supervision/backoff.js';
 import type { Cause } from '../../../src/supervision/state.js';
-import { Harness, crashed, spec, startTimeoutMs, stopPatienceMs, threeLevels } from './harness.js';
+import {
+  Harness,
+  crashed,
+  failureThreshold,
+  spec,
+  startTimeoutMs,
+  stopPatienceMs,
+  threeLevels,
+} from './harness.js';
 
 /** Ends what has been started, healthy for so long if told so, and gives how long it waits for its next start. */
 function waitAfterFailure(h: Harness, name: string, healthyForMs?: number): number {
@@ -223,4 +231,16 @@ void t.test('a start that fails again and again backs off as a crash does', asyn
     t.equal(h.backoffMs('a'), expected, 'one failure each, not one for the timeout and one for the end');
     h.after(expected);
   }
+});
+
+void t.test('a probe that fails for want of what is not its own ends nothing', async (t) => {
+  const h = new Harness([spec('a')]);
+  h.bringUp('a');
+  const message = 'connect EMFILE';
+  for (let times = 0; times < 3 * failureThreshold; times++) {
+    t.same(h.handle({ kind: 'probe', name: 'a', ok: false, message, counts: false }), []);
+  }
+  t.match(h.state('a'), { kind: 'healthy', failing: { probes: 0, message } }, 'it is told all the same');
+  for (let times = 1; times < failureThreshold; times++) t.same(h.fails('a'), []);
+  t.same(h.fails('a'), ['terminate a']);
 });

@@ -2,20 +2,21 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { errnoOf } from '../../src/lib/errors.js';
 import { componentNames, workerNames } from '../../src/lib/names.js';
-import { poll, sleep } from '../../src/lib/time.js';
+import { sleep } from '../../src/lib/time.js';
 import type { ChaosNode } from './node.js';
+import { damage, type Fault } from './fault.js';
 import { runInThread } from './inspector.js';
+import { noDescriptors, noProcesses } from './limits.js';
+import { troubleOnLoopback, type Trouble } from './network.js';
 
-const never = new AbortController().signal;
 const inspectorTimeoutMs = 10_000;
-/** How long the disk stays full: etcd, the history and the logs all meet it. */
-const fullForMs = 3_000;
-
-export interface Fault {
-  readonly name: string;
-  /** Does the damage; resolves when it is done, not when it is mended. */
-  readonly inject: (node: ChaosNode) => Promise<void> | void;
-}
+/** How long packets are lost or delayed: many probes and leases fall into it. */
+const troubleMs = 10_000;
+/** How long the machine has nothing left, or the wrong time: longer than it takes until a probe's failures count. */
+const shortageMs = 22_000;
+/** Hamlet says so before that is over. */
+const tellMs = 15_000;
+const daySeconds = 86_400;
 
 /** How a worker thread can die. A loop is noticed by its silence, after ten seconds. */
 const deaths = {
@@ -27,63 +28,131 @@ const deaths = {
 /** Everything that can be done to the node, each under a name of its own. */
 export const faults: readonly Fault[] = [
   ...componentNames.flatMap((name) => [
-    signal(name, 'SIGKILL'),
-    signal(name, 'SIGSTOP'),
-    // They all take it for the wish to stop, and exit by themselves.
-    signal(name, 'SIGTERM'),
+    end(name, 'SIGKILL', (node, pid) => node.kill(pid, 'SIGKILL')),
+    end(name, 'SIGSTOP', (node, pid) => node.kill(pid, 'SIGSTOP')),
+    end(name, 'SIGTERM', (node, pid) => node.kill(pid, 'SIGTERM')),
+    end(name, 'exit 0', (node, pid) => node.exit.run(pid)),
   ]),
   ...workerNames.flatMap((name) => (['throw', 'memory', 'loop'] as const).map((how) => death(name, how))),
-  {
-    name: 'SIGKILL of hamlet',
-    async inject(node) {
-      await node.killHamlet();
+  ...(['SIGKILL', 'SIGSEGV'] as const).map((signal) => ({
+    name: `${signal} of hamlet`,
+    costs: 'lines' as const,
+    async inject(node: ChaosNode) {
+      await node.killHamlet(signal);
       node.start();
+      return undefined;
+    },
+  })),
+  {
+    name: 'SIGHUP of hamlet',
+    costs: 'own lines',
+    inject(node) {
+      const { pid } = node;
+      node.kill(pid, 'SIGHUP');
+      return () => node.pid !== pid;
     },
   },
-  { name: 'SIGHUP of hamlet', inject: (node) => void process.kill(node.pid, 'SIGHUP') },
-  { name: 'full disk', inject: fillDisk },
+  { name: 'full disk', tells: /no space|is left of/i, inject: fillDisk },
+  { name: 'no file descriptors', tells: /EMFILE|too many open files/, inject: shortage(noDescriptors) },
+  { name: 'no processes', tells: /EAGAIN|ERR_WORKER_INIT_FAILED/, inject: shortage(noProcesses) },
+  packets('a fifth of the loopback packets lost', { kind: 'lost', share: 0.2 }),
+  packets('all loopback packets lost', { kind: 'lost', share: 1 }),
+  packets('loopback packets delayed', { kind: 'delayed', kbits: 500 }),
+  clock('clock a year ahead', () => 365 * daySeconds),
+  clock('clock an hour back', () => -3_600),
+  clock('clock in 1970', () => 60 - Date.now() / 1_000),
 ];
 
-function signal(name: string, kind: NodeJS.Signals): Fault {
+/** A component that dies, or hangs; over when another process does its work. */
+function end(name: string, how: string, inject: (node: ChaosNode, pid: number) => void): Fault {
   return {
-    name: `${kind} of ${name}`,
+    name: `${how} of ${name}`,
     inject(node) {
-      process.kill(node.component(name).pid, kind);
+      const { pid } = node.component(name);
+      inject(node, pid);
+      return () => node.components.some((child) => child.name === name && child.pid !== pid);
     },
   };
 }
 
-function death(name: string, how: keyof typeof deaths): Fault {
+function death(worker: string, how: keyof typeof deaths): Fault {
+  const name = `hamlet.${worker}`;
   return {
-    name: `${how} in hamlet.${name}`,
-    inject: async (node) => runInThread(await node.inspectorUrl(), name, deaths[how], inspectorTimeoutMs),
+    name: `${how} in ${name}`,
+    async inject(node) {
+      const before = node.restarts(name);
+      await runInThread(await node.inspectorUrl(), worker, deaths[how], inspectorTimeoutMs);
+      return () => node.restarts(name) > before;
+    },
   };
 }
 
-async function fillDisk({ stateFolder }: ChaosNode): Promise<void> {
-  const file = path.join(stateFolder, 'ballast');
+/** As long as the disk is full the node says so; then it has room again. */
+async function fillDisk(node: ChaosNode, signal: AbortSignal): Promise<undefined> {
+  const file = path.join(node.stateFolder, 'ballast');
   const fd = openSync(file, 'w');
-  try {
-    for (let size = 1 << 20; size >= 512;) {
-      try {
-        writeSync(fd, Buffer.alloc(size));
-      } catch (error) {
-        if (errnoOf(error) !== 'ENOSPC') throw error;
-        size /= 2;
-      }
-    }
-    await sleep(fullForMs, never);
-  } finally {
+  using _ = damage(() => {
     closeSync(fd);
     rmSync(file);
+  });
+  for (let size = 1 << 20; size >= 512;) {
+    try {
+      writeSync(fd, Buffer.alloc(size));
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOSPC') throw error;
+      size /= 2;
+    }
   }
+  await node.waitForCondition('DataAvailable', false, tellMs, signal);
 }
 
-/** Waits for something that the node does by itself. */
-export function until(
-  what: string,
-  timeoutMs: number,
-  probe: () => boolean | Promise<boolean>,
-): Promise<true> {
-  return poll(async () => ((await probe()) ? true : undefined), { everyMs: 200, timeoutMs, what });
+/** While nothing is left, a component and a worker die: they cannot come back before it is over. */
+function shortage(begin: (pid: number) => Disposable): Fault['inject'] {
+  return async (node, signal) => {
+    const url = await node.inspectorUrl();
+    const others = node.components.filter(({ name }) => name !== 'kube.scheduler');
+    const { pid } = node.component('kube.scheduler');
+    // The inspector needs a descriptor: the worker dies a moment after there are no more.
+    await runInThread(
+      url,
+      'reconciler',
+      `setTimeout(() => { throw new Error('chaos') }, 1000)`,
+      inspectorTimeoutMs,
+    );
+    {
+      using _ = begin(node.pid);
+      node.kill(pid, 'SIGKILL');
+      await sleep(shortageMs, signal);
+    }
+    const restarted = others.filter(({ name, pid }) => node.component(name).pid !== pid);
+    if (restarted.length > 0) throw new Error(`it restarted ${restarted.map(({ name }) => name).join(', ')}`);
+    return () => node.components.some((child) => child.name === 'kube.scheduler' && child.pid !== pid);
+  };
+}
+
+function packets(name: string, trouble: Trouble): Fault {
+  return {
+    name,
+    async inject(node, signal) {
+      using damaged = troubleOnLoopback(Object.values(node.node.ports), trouble);
+      await sleep(troubleMs, signal);
+      if (damaged.packets === 0) throw new Error('no packet came by');
+      return undefined;
+    },
+  };
+}
+
+/** While the clock is wrong a component dies. It comes back at once, unless nothing is valid at that time. */
+function clock(name: string, seconds: () => number): Fault {
+  return {
+    name,
+    tells: /the clock was set/,
+    async inject(node, signal) {
+      const { pid } = node.component('kube.scheduler');
+      using _ = node.clock.step(seconds());
+      node.kill(pid, 'SIGKILL');
+      await sleep(troubleMs, signal);
+      return () => node.components.some((child) => child.name === 'kube.scheduler' && child.pid !== pid);
+    },
+  };
 }

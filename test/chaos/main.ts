@@ -1,10 +1,15 @@
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/lib/errors.js';
+import { formatDuration } from '../../src/lib/time.js';
 import { compareSnapshots, machineSnapshot } from '../node/support/machine-snapshot.js';
-import { faults, until } from './faults.js';
-import { ChaosNode, type Facts, type Usage } from './node.js';
+import { whole, type Rest } from './checks.js';
+import type { Fault } from './fault.js';
+import { faults } from './faults.js';
+import { LogCheck } from './logs.js';
+import { ChaosNode } from './node.js';
 import { rounds, seeded } from './random.js';
+import type { Usage } from './usage.js';
+import { Witness } from './witness.js';
 
 /**
  * Does all kinds of damage to a real node, at random and the same for the same seed, and checks after each that the node
@@ -15,50 +20,50 @@ const { values } = parseArgs({
   options: {
     faults: { type: 'string', default: '20' },
     seed: { type: 'string', default: '1' },
-    /** Only faults whose name contains this. */
-    only: { type: 'string', default: '' },
+    /** Only faults whose name contains one of these. */
+    only: { type: 'string', multiple: true, default: [''] },
   },
 });
 const wanted = Number(values.faults);
 const seed = Number(values.seed);
+const chosen = faults.filter(({ name }) => values.only.some((part) => name.includes(part)));
+if (!Number.isSafeInteger(wanted) || !Number.isSafeInteger(seed) || chosen.length === 0) {
+  say(`--faults and --seed take whole numbers, and --only a part of one of these:`);
+  for (const { name } of faults) say(`  ${name}`);
+  process.exit(2);
+}
 
-/** From a fault to a node that is whole: the longest is a component that hangs, with its probes and its patience. */
-const recoveryMs = 150_000;
-/** What a node at rest may have more of than in the beginning. */
-const mayGrow: Usage = { descriptors: 30, residentMb: 150, secretMounts: 0, processes: 0 };
+const interrupted = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => interrupted.abort(new Error(`interrupted by ${name}`)));
+}
+const { signal } = interrupted;
 
 const failed: string[] = [];
 const before = machineSnapshot();
+const startedMs = performance.now();
 const node = await ChaosNode.create();
 let made = 0;
 try {
   node.start();
   await node.node.ready();
   await node.startPods();
-  const facts = await node.facts();
-  const usage = node.usage();
-  for (const fault of rounds(
-    faults.filter(({ name }) => name.includes(values.only)),
-    seeded(seed),
-  )) {
-    if (made === wanted) break;
+  using _ = new Witness(node.stdouts);
+  const logs = new LogCheck(node.node);
+  await logs.read();
+  const rest: Rest = { facts: await node.facts(), usage: node.usage() };
+  for (const fault of rounds(chosen, seeded(seed))) {
+    if (made === wanted || signal.aborted) break;
     made += 1;
     const startedMs = performance.now();
-    const problems: string[] = [];
-    try {
-      await fault.inject(node);
-      await whole(facts, usage);
-      problems.push(...differences(facts, await node.facts()), ...(await node.gaps()));
-      problems.push(...growth(usage, node.usage()));
-    } catch (error) {
-      problems.push(messageOf(error));
-    }
+    const problems = await problemsAfter(fault, rest, logs);
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6);
-    say(
-      `${String(made).padStart(4)}  ${seconds} s  ${fault.name}${problems.map((text) => `\n      !! ${text}`).join('')}`,
-    );
+    say(`${String(made).padStart(4)}  ${seconds} s  ${fault.name}`);
+    for (const problem of problems) say(`      !! ${problem}`);
     if (problems.length > 0) failed.push(`${made} (${fault.name})`);
+    if (node.node.hasEnded) throw new Error('Hamlet has ended; it printed:');
   }
+  say(`in the beginning: ${inWords(rest.usage)}; in the end: ${inWords(node.usage())}`);
 } catch (error) {
   say(messageOf(error));
   say(node.node.output);
@@ -75,65 +80,37 @@ try {
     failed.push('taking the node away');
   }
 }
+if (signal.aborted) failed.push('interrupted');
 say(
-  `${made} faults made with seed ${seed}, ${failed.length} failed${failed.length > 0 ? `: ${failed.join(', ')}` : ''}`,
+  `${made} faults made with seed ${seed} in ${formatDuration(performance.now() - startedMs)}, ` +
+    `${failed.length} failed${failed.length > 0 ? `: ${failed.join(', ')}` : ''}`,
 );
 process.exit(failed.length === 0 ? 0 : 1);
 
-/** Waits until everything holds again, and goes on holding: a fault may take a moment to be noticed. */
-async function whole(facts: Facts, usage: Usage): Promise<void> {
-  let since = 0;
-  let last = '';
-  const holds = async (): Promise<boolean> => {
-    last = await whatIsWrong(facts, usage);
-    if (last !== '') since = 0;
-    else since ||= performance.now();
-    return since > 0 && performance.now() - since >= 2_000;
-  };
+async function problemsAfter(fault: Fault, rest: Rest, logs: LogCheck): Promise<string[]> {
+  const problems: string[] = [];
   try {
-    await until('a node that is whole', recoveryMs, holds);
+    const noticed = await fault.inject(node, signal);
+    await whole(node, rest, noticed, signal);
+    problems.push(...(await node.gaps()));
   } catch (error) {
-    throw new Error(`${messageOf(error)}: ${last}`, { cause: error });
+    problems.push(messageOf(error));
   }
-}
-
-/** Why the node is not whole; empty when it is. */
-async function whatIsWrong(facts: Facts, usage: Usage): Promise<string> {
-  const { code, stdout, stderr } = await node.node.dbg(['condition', '-o', 'json']);
-  if (code !== 0) return stderr;
-  const conditions = JSON.parse(stdout) as readonly { name: string; ok: boolean; message: string }[];
-  const open = conditions.filter(({ ok }) => !ok).map(({ name, message }) => `${name} (${message})`);
-  if (open.length > 0) return open.join(', ');
-  // One that stands still is healthy until its probe has failed a few times.
-  const stopped = node.components.filter(({ pid }) => isStopped(pid)).map(({ name }) => `${name} is stopped`);
-  if (stopped.length > 0) return stopped.join(', ');
-  const { secretMounts, processes } = node.usage();
-  if (secretMounts !== usage.secretMounts) return `${secretMounts} mounts of secrets`;
-  if (processes !== usage.processes) return `${processes} components`;
-  return differences(facts, await node.facts()).join(', ');
-}
-
-function differences(facts: Facts, now: Facts): string[] {
-  return (['pods', 'authorities'] as const).flatMap((what) =>
-    facts[what].join() === now[what].join()
-      ? []
-      : [`${what}: ${now[what].join(', ')} instead of ${facts[what].join(', ')}`],
-  );
-}
-
-function growth(start: Usage, now: Usage): string[] {
-  return (Object.keys(mayGrow) as (keyof Usage)[]).flatMap((what) =>
-    now[what] - start[what] > mayGrow[what] ? [`${what}: ${now[what]}, ${start[what]} in the beginning`] : [],
-  );
-}
-
-/** State T in /proc/PID/stat (proc(5)). */
-function isStopped(pid: number): boolean {
   try {
-    return (readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1)?.slice(0, 3) ?? '').includes(' T ');
-  } catch {
-    return false;
+    const { problems: missing, said } = await logs.read(fault.costs);
+    problems.push(...missing);
+    if (fault.tells?.test(said) === false)
+      problems.push(`Hamlet's log says nothing like ${String(fault.tells)}`);
+  } catch (error) {
+    problems.push(messageOf(error));
   }
+  return problems;
+}
+
+function inWords(usage: Usage): string {
+  return Object.entries(usage)
+    .map(([what, amount]) => `${Math.round(amount as number)} ${what}`)
+    .join(', ');
 }
 
 function say(text: string): void {

@@ -1,14 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { readTable } from '../../src/host/children-table.js';
 import type { Child } from '../../src/ipc/services/host.js';
 import { lockHolder } from '../../src/platform/lock.js';
-import { runPaths } from '../../src/platform/paths.js';
+import { History } from '../../src/host/history.js';
+import { stdoutPaths } from '../../src/host/pipes.js';
+import { historyFile, runPaths } from '../../src/platform/paths.js';
+import { sendSignal } from '../../src/platform/process.js';
 import { poll } from '../../src/lib/time.js';
-import { mountsBelow } from '../../src/host/mounts.js';
 import { TestNode } from '../node/support/hamlet.js';
 import { testImage, writeTestImage } from '../node/support/image.js';
+import { Clock, Exit } from './tools.js';
+import { usageOf, type Usage } from './usage.js';
 
 const pods = ['counter-1', 'counter-2'];
 /** A line every tenth of a second: light load that shows each gap. */
@@ -21,11 +25,15 @@ const stateSize = '640m';
 export class ChaosNode {
   readonly node: TestNode;
   readonly stateFolder: string;
+  readonly clock: Clock;
+  readonly exit: Exit;
   readonly #run: ReturnType<typeof runPaths>;
 
   private constructor(node: TestNode) {
     this.node = node;
     this.stateFolder = path.join(node.folder, 'state');
+    this.clock = new Clock(node.folder);
+    this.exit = new Exit(node.folder);
     this.#run = runPaths(path.join(node.folder, 'run'));
   }
 
@@ -45,14 +53,20 @@ export class ChaosNode {
     return chaos;
   }
 
-  /** Starts Hamlet, ready to be asked for its inspector. */
+  /** Starts Hamlet, ready to be asked for its inspector and to have its clock stepped. */
   start(): void {
-    this.node.start({ NODE_OPTIONS: '--inspect-port=127.0.0.1:0' });
+    this.node.start({ NODE_OPTIONS: '--inspect-port=127.0.0.1:0', ...this.clock.env });
   }
 
-  async killHamlet(): Promise<void> {
-    await this.node.stop('SIGKILL');
-    // After an upgrade the process that runs the node is the child of the one that was started.
+  kill(pid: number, signal: NodeJS.Signals): void {
+    process.kill(pid, signal);
+  }
+
+  /** Ends all of Hamlet at once: after an upgrade the process that runs the node is the child of the first one. */
+  async killHamlet(signal: NodeJS.Signals): Promise<void> {
+    const { pid } = this;
+    if (pid !== this.node.pid) sendSignal(pid, signal);
+    await this.node.stop(signal);
     await poll(() => lockHolder(this.#run.lock) === undefined || undefined, {
       everyMs: 20,
       timeoutMs: 20_000,
@@ -81,6 +95,38 @@ export class ChaosNode {
     const child = this.components.find((one) => one.name === name);
     if (child === undefined) throw new Error(`${name} does not run`);
     return child;
+  }
+
+  /** How many ends of something are in the node's history, as far as that is on the disk. */
+  restarts(name: string): number {
+    return new History(historyFile(this.stateFolder)).list(name, 0).at(-1)?.id ?? 0;
+  }
+
+  /** What has ended and is not on record as well again, although nothing of its name has ended since. */
+  async openRestarts(): Promise<string[]> {
+    const { code, stdout, stderr } = await this.node.dbg(['history', '-o', 'json']);
+    if (code !== 0) throw new Error(stderr);
+    const all = JSON.parse(stdout) as readonly { id: number; name: string; healthy: string | null }[];
+    const latest = new Map(all.map((restart) => [restart.name, restart]));
+    return [...latest.values()]
+      .filter(({ healthy }) => healthy === null)
+      .map(({ id, name }) => `restart ${id} of ${name} is open`);
+  }
+
+  /** The pipes that the components have for their stdout. */
+  get stdouts(): Iterable<string> {
+    return stdoutPaths(this.#run.pipes).values();
+  }
+
+  /** Waits until a condition is true, or is not. */
+  async waitForCondition(name: string, wanted: boolean, timeoutMs: number, signal: AbortSignal) {
+    await poll(
+      async () => {
+        const { stdout } = await this.node.dbg(['condition', '-o', 'json', name]);
+        return (JSON.parse(stdout) as { ok: boolean }).ok === wanted || undefined;
+      },
+      { everyMs: 200, timeoutMs, signal, what: `${name} ${wanted ? 'true' : 'not true'}` },
+    );
   }
 
   /** Opens the inspector of the process that runs the node, and gives where it listens. */
@@ -116,16 +162,8 @@ export class ChaosNode {
     };
   }
 
-  /** What must not grow: from a node at rest to the same node much later. */
   usage(): Usage {
-    const { pid } = this;
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return {
-      descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      residentMb: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1_000,
-      secretMounts: mountsBelow(this.#run.secrets).length,
-      processes: this.components.length,
-    };
+    return usageOf(this.pid, this.node.folder);
   }
 
   /** Lines of a pod that are missing or not in order, in words. */
@@ -156,13 +194,6 @@ export class ChaosNode {
 export interface Facts {
   readonly pods: readonly string[];
   readonly authorities: readonly string[];
-}
-
-export interface Usage {
-  readonly descriptors: number;
-  readonly residentMb: number;
-  readonly secretMounts: number;
-  readonly processes: number;
 }
 
 function mount(...args: readonly string[]): void {

@@ -100,6 +100,12 @@ export class TestNode {
     return this.#process?.pid ?? 0;
   }
 
+  /** Whether Hamlet was started and has ended by itself. */
+  get hasEnded(): boolean {
+    const { exitCode = null, signalCode = null } = this.#process ?? {};
+    return exitCode !== null || signalCode !== null;
+  }
+
   /** Starts Hamlet, or a program that takes its arguments, with some more environment. Returns at once; see `ready`. */
   start(env: NodeJS.ProcessEnv = {}, program = main): void {
     this.#output = '';

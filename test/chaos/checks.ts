@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import { messageOf } from '../../src/lib/errors.js';
+import { poll } from '../../src/lib/time.js';
+import type { Noticed } from './fault.js';
+import type { ChaosNode, Facts } from './node.js';
+import { mayGrow, type Usage } from './usage.js';
+
+/** From a fault to a node that is whole: the longest is a component that hangs, with its probes and its patience. */
+const recoveryMs = 150_000;
+/** A look costs the machine a few processes. */
+const lookEveryMs = 200;
+
+/** A node at rest, as it has to be again after each fault. */
+export interface Rest {
+  readonly facts: Facts;
+  readonly usage: Usage;
+}
+
+/** Waits until the fault has been noticed and everything holds again. Throws what does not hold. */
+export async function whole(
+  node: ChaosNode,
+  rest: Rest,
+  noticed: Noticed | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  let last = '';
+  const look = async (): Promise<boolean> => {
+    last = noticed?.() === false ? 'nobody has noticed' : await whatIsWrong(node, rest);
+    return last === '';
+  };
+  try {
+    await poll(async () => ((await look()) ? true : undefined), {
+      everyMs: lookEveryMs,
+      timeoutMs: recoveryMs,
+      signal,
+      what: 'a node that is whole',
+    });
+  } catch (error) {
+    throw new Error(`${messageOf(error)}: ${last}`, { cause: error });
+  }
+}
+
+/** Why the node is not whole; empty when it is. */
+async function whatIsWrong(node: ChaosNode, rest: Rest): Promise<string> {
+  const { code, stdout, stderr } = await node.node.dbg(['condition', '-o', 'json']);
+  if (code !== 0) return stderr;
+  const conditions = JSON.parse(stdout) as readonly { name: string; ok: boolean; message: string }[];
+  const open = conditions.filter(({ ok }) => !ok).map(({ name, message }) => `${name} (${message})`);
+  if (open.length > 0) return open.join(', ');
+  const stopped = node.components.filter(({ pid }) => isStopped(pid)).map(({ name }) => `${name} is stopped`);
+  if (stopped.length > 0) return stopped.join(', ');
+  return [
+    ...growth(rest.usage, node.usage()),
+    ...differences(rest.facts, await node.facts()),
+    ...(await node.openRestarts()),
+  ].join('; ');
+}
+
+function differences(facts: Facts, now: Facts): string[] {
+  return (['pods', 'authorities'] as const).flatMap((what) =>
+    facts[what].join() === now[what].join()
+      ? []
+      : [`${what}: ${now[what].join(', ')} instead of ${facts[what].join(', ')}`],
+  );
+}
+
+function growth(start: Usage, now: Usage): string[] {
+  return (Object.keys(start) as (keyof Usage)[]).flatMap((what) => {
+    const limit = mayGrow[what];
+    const fits = limit === undefined ? now[what] === start[what] : now[what] - start[what] <= limit;
+    return fits ? [] : [`${what}: ${now[what]}, ${start[what]} in the beginning`];
+  });
+}
+
+/** State T in /proc/PID/stat (proc(5)). */
+function isStopped(pid: number): boolean {
+  try {
+    return (readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1)?.slice(0, 3) ?? '').includes(' T');
+  } catch {
+    return false;
+  }
+}

@@ -4,7 +4,7 @@ import { formatDuration } from '../lib/time.js';
 import type { State, Cause, Action, TreeEvent } from '../supervision/state.js';
 import { describeCause, describeState } from '../supervision/state.js';
 import { Tree } from '../supervision/tree.js';
-import { RestartTracker, type OpenRestart } from '../supervision/restarts.js';
+import { endBetween, RestartTracker, type OpenRestart } from '../supervision/restarts.js';
 import type { RestartFields } from '../ipc/services/restart.js';
 import type { History } from './history.js';
 import type { Router } from './router.js';
@@ -158,11 +158,9 @@ export class Workers {
       if (old === state) continue;
       this.#reported.set(name, state);
       this.#remember(this.#restarts.observe(name, old, state, nowMs, Date.now()));
-      if (state.kind === 'backoff') {
-        this.#options.log.error(
-          { worker: name, cause: state.cause },
-          `worker ${name}: ${describeCause(state.cause)}`,
-        );
+      const cause = state.kind === 'backoff' ? state.cause : endBetween(old, state);
+      if (cause !== null) {
+        this.#options.log.error({ worker: name, cause }, `worker ${name}: ${describeCause(cause)}`);
       }
       this.#options.onState(name, state, describeState(state, nowMs));
     }

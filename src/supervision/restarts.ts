@@ -41,6 +41,12 @@ export interface OpenRestart {
 
 const nothing: Ended = { run: 0, pid: 0, code: null, signal: null };
 
+/** How something ended that is on its way back already, by two states that follow each other; null when it did not. */
+export function endBetween(old: State | undefined, state: State): Cause | null {
+  const isBack = state.kind === 'waiting' || state.kind === 'starting';
+  return isBack && (old?.kind === 'healthy' || old?.kind === 'stopping') ? state.cause : null;
+}
+
 /** Watches states come and go, and says what to write down. Pure: the clocks are passed in. */
 export class RestartTracker {
   readonly #open = new Map<string, OpenRestart>();
@@ -68,6 +74,26 @@ export class RestartTracker {
 
   /** Takes a change of state in; gives the restart that has begun or moved on with it, if one has. */
   observe(
+    name: string,
+    old: State | undefined,
+    state: State,
+    nowMs: number,
+    wallMs: number,
+  ): OpenRestart | undefined {
+    const begun = this.#beginAtOnce(name, old, state, wallMs);
+    return this.#follow(name, old, state, nowMs, wallMs) ?? begun;
+  }
+
+  /** After a healthy spell there is no wait between an end and what comes next: both are one change of state. */
+  #beginAtOnce(name: string, old: State | undefined, state: State, wallMs: number): OpenRestart | undefined {
+    const cause = endBetween(old, state);
+    if (cause === null) return undefined;
+    return old?.kind === 'stopping'
+      ? this.#update(name, { nextTryMs: wallMs })
+      : this.#begin(name, cause, wallMs, wallMs);
+  }
+
+  #follow(
     name: string,
     old: State | undefined,
     state: State,

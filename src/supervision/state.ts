@@ -25,9 +25,10 @@ export interface Failing {
 export type State =
   /** `cause` is how its last run ended, null before its first one. */
   | { readonly kind: 'waiting'; readonly for: readonly string[]; readonly cause: Cause | null }
-  /** `executedMs` is null while its start is being prepared. */
+  /** `executedMs` is null while its start is being prepared; `cause` is how its last run ended, null before its first. */
   | {
       readonly kind: 'starting';
+      readonly cause: Cause | null;
       readonly sinceMs: number;
       readonly executedMs: number | null;
       readonly lastProbe: string;
@@ -124,7 +125,10 @@ export function describeState(state: State, nowMs: number): string {
       return state.cause === null ? wait : `${describeCause(state.cause)}; ${wait}`;
     }
     case 'starting':
-      if (state.executedMs === null) return 'its start is being prepared';
+      if (state.executedMs === null) {
+        const step = 'its start is being prepared';
+        return state.cause === null ? step : `${describeCause(state.cause)}; ${step}`;
+      }
       return state.lastProbe === '' ? 'starting' : `starting: ${state.lastProbe}`;
     case 'healthy':
       return state.failing === null ? 'healthy' : `healthy, but its probe fails: ${state.failing.message}`;

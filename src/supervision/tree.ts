@@ -133,7 +133,13 @@ export class Tree {
     if (kind !== 'waiting' && kind !== 'backoff' && kind !== 'stopped') return;
     // One that has had its time to start and does not answer hangs, and that is not waited for all over again.
     const spentMs = Math.min(ageMs, Math.max(0, node.spec.startTimeoutMs - adoptionPatienceMs));
-    node.state = { kind: 'starting', sinceMs: nowMs, executedMs: nowMs - spentMs, lastProbe: '' };
+    node.state = {
+      kind: 'starting',
+      cause: null,
+      sinceMs: nowMs,
+      executedMs: nowMs - spentMs,
+      lastProbe: '',
+    };
   }
 
   /** It is no failure, so nothing is counted: it goes, and comes back at once. */
@@ -227,7 +233,8 @@ export class Tree {
           if (!same) node.state = { kind: 'waiting', for: missing, cause: state.cause };
           return undefined;
         }
-        node.state = { kind: 'starting', sinceMs: nowMs, executedMs: null, lastProbe: '' };
+        const { cause } = state;
+        node.state = { kind: 'starting', cause, sinceMs: nowMs, executedMs: null, lastProbe: '' };
         return { kind: 'start', name: spec.name };
       }
       case 'starting':

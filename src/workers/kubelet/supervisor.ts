@@ -10,6 +10,7 @@ import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
 import { isShortage } from '../../platform/shortage.js';
 import { describeCause, describeState, type Action, type State } from '../../supervision/state.js';
+import { endBetween } from '../../supervision/restarts.js';
 import { Tree } from '../../supervision/tree.js';
 import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
@@ -283,7 +284,7 @@ export class Supervisor {
       if (old === state) continue;
       this.#reported.set(name, state);
       this.#options.restarts.observe(name, old, state, nowMs);
-      if (old?.kind !== state.kind) this.#tell(name, state, nowMs);
+      if (old?.kind !== state.kind) this.#tell(name, old, state, nowMs);
       conditions.push(conditionOf(this.#component(name), state, nowMs));
     }
     if (conditions.length === 0) return;
@@ -294,10 +295,11 @@ export class Supervisor {
     });
   }
 
-  #tell(name: string, state: State, nowMs: number): void {
+  #tell(name: string, old: State | undefined, state: State, nowMs: number): void {
     const { log } = this.#options;
     const message = `${name}: ${describeState(state, nowMs)}`;
-    if (state.kind === 'backoff') log.warn({ component: name, cause: describeCause(state.cause) }, message);
+    const cause = state.kind === 'backoff' ? state.cause : endBetween(old, state);
+    if (cause !== null) log.warn({ component: name, cause: describeCause(cause) }, message);
     else log.info({ component: name, state: state.kind }, message);
     this.#options.onState(name, state);
   }

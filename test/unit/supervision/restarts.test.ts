@@ -1,4 +1,5 @@
 import t from 'tap';
+import { healthyResetMs } from '../../../src/supervision/backoff.js';
 import { RestartTracker, type Restart } from '../../../src/supervision/restarts.js';
 import type { State } from '../../../src/supervision/state.js';
 import { failureThreshold, Harness, spec, stopPatienceMs } from './harness.js';
@@ -129,4 +130,41 @@ void t.test('a restart that another one began to watch is followed to its end', 
     executedMs: begun.get('b')?.executedMs,
     healthyMs: 1_020_000,
   });
+});
+
+void t.test('an end after a healthy spell is written down, though there is no wait', async (t) => {
+  const { h, tracker, written, look } = watched(spec('etcd'), spec('api', ['etcd']));
+  h.bringUp('etcd', 'api');
+  look();
+  h.after(healthyResetMs);
+  const atMs = h.nowMs + 1_000_000;
+  tracker.ended('etcd', { run: 1, pid: 7, code: null, signal: 'SIGKILL' });
+  h.ends('etcd', { kind: 'killed', signal: 'SIGKILL' });
+  look();
+  t.equal(h.state('etcd').kind, 'starting');
+  t.match(written, [{ name: 'etcd', pid: 7, kind: 'killed', signal: 'SIGKILL', atMs, nextTryMs: atMs }]);
+  h.ends('api', { kind: 'exited', code: 1 });
+  look();
+  t.equal(h.state('api').kind, 'waiting');
+  t.match(written.at(-1), { name: 'api', kind: 'exited', atMs, waitedFor: ['etcd'] });
+  for (const name of ['etcd', 'api']) {
+    h.executed(name);
+    look();
+    h.answers(name);
+    look();
+    t.match(written.filter((restart) => restart.name === name).at(-1), { executedMs: atMs, healthyMs: atMs });
+  }
+});
+
+void t.test('so is the next try of what hung after a healthy spell', async (t) => {
+  const { h, written, look } = watched(spec('a'));
+  h.bringUp('a');
+  look();
+  h.after(healthyResetMs);
+  for (let times = 0; times < failureThreshold; times++) h.fails('a', 'no answer');
+  look();
+  h.ends('a');
+  look();
+  t.equal(h.state('a').kind, 'starting');
+  t.match(written, [{ nextTryMs: null }, { kind: 'probe-failed', nextTryMs: h.nowMs + 1_000_000 }]);
 });

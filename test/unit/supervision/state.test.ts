@@ -18,7 +18,7 @@ void t.test('each cause is told apart in words', async (t) => {
 
 void t.test('each state says what a person would ask next', async (t) => {
   const cause: Cause = { kind: 'exited', code: 1 };
-  const starting = { kind: 'starting', sinceMs: 0, executedMs: 1 } as const;
+  const starting = { kind: 'starting', cause: null, sinceMs: 0, executedMs: 1 } as const;
   const stopping = { kind: 'stopping', killAtMs: 0 } as const;
   const failing = { sinceMs: 0, probes: 1, message: 'no answer' };
   const states: readonly (readonly [State, string])[] = [
@@ -26,6 +26,10 @@ void t.test('each state says what a person would ask next', async (t) => {
     [{ kind: 'waiting', for: [], cause: null }, 'waits for its turn'],
     [{ kind: 'waiting', for: ['a'], cause }, 'exited with code 1; waits for a'],
     [{ ...starting, executedMs: null, lastProbe: '' }, 'its start is being prepared'],
+    [
+      { ...starting, cause, executedMs: null, lastProbe: '' },
+      'exited with code 1; its start is being prepared',
+    ],
     [{ ...starting, lastProbe: '' }, 'starting'],
     [{ ...starting, lastProbe: 'no leader' }, 'starting: no leader'],
     [{ kind: 'healthy', sinceMs: 0, failing: null }, 'healthy'],

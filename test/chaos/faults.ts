@@ -20,9 +20,9 @@ const daySeconds = 86_400;
 
 /** How a worker thread can die. A loop is noticed by its silence, after ten seconds. */
 const deaths = {
-  throw: "setTimeout(() => { throw new Error('chaos') })",
-  memory: 'setTimeout(() => { const all = []; for (;;) all.push(new Array(1e5).fill(all.length)) })',
-  loop: 'setTimeout(() => { for (;;); })',
+  throw: "setTimeout(() => { throw new Error('chaos') }, 100)",
+  memory: 'setTimeout(() => { const all = []; for (;;) all.push(new Array(1e5).fill(all.length)) }, 100)',
+  loop: 'setTimeout(() => { for (;;); }, 100)',
 } as const;
 
 /** Everything that can be done to the node, each under a name of its own. */

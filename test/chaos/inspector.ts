@@ -96,7 +96,10 @@ function frameLength(bytes: Buffer): { readonly head: number; readonly body: num
   return { head: 10, body: Number(bytes.readBigUInt64BE(2)) };
 }
 
-/** Runs a piece of JavaScript in the worker thread of this name; resolves when the thread has been told to. */
+/**
+ * Runs a piece of JavaScript in the worker thread of this name; resolves when the thread has answered, which something
+ * that ends it has to let it do.
+ */
 export async function runInThread(url: string, thread: string, expression: string, timeoutMs: number) {
   const told = deferred<undefined>();
   const timer = setTimeout(
@@ -104,13 +107,12 @@ export async function runInThread(url: string, thread: string, expression: strin
     timeoutMs,
   );
   const inspector = await Inspector.connect(url, ({ method, params }) => {
+    if (method === 'NodeWorker.receivedMessageFromWorker') told.resolve(undefined);
     if (method !== 'NodeWorker.attachedToWorker') return;
     const { sessionId, workerInfo } = params as { sessionId: string; workerInfo: { title: string } };
     if (!workerInfo.title.endsWith(thread)) return;
     const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
     inspector.send('NodeWorker.sendMessageToWorker', { sessionId, message });
-    // The answer to a message that ends the thread may never come.
-    setTimeout(() => told.resolve(undefined), 200);
   });
   try {
     inspector.send('NodeWorker.enable', { waitForDebuggerOnStart: false });

@@ -61,7 +61,7 @@ try {
     say(`${String(made).padStart(4)}  ${seconds} s  ${fault.name}`);
     for (const problem of problems) say(`      !! ${problem}`);
     if (problems.length > 0) failed.push(`${made} (${fault.name})`);
-    if (node.node.hasEnded) throw new Error('Hamlet has ended; it printed:');
+    if (node.node.end !== undefined) throw new Error(`Hamlet has ended, ${node.node.end}; it printed:`);
   }
   say(`in the beginning: ${inWords(rest.usage)}; in the end: ${inWords(node.usage())}`);
 } catch (error) {

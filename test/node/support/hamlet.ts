@@ -100,10 +100,11 @@ export class TestNode {
     return this.#process?.pid ?? 0;
   }
 
-  /** Whether Hamlet was started and has ended by itself. */
-  get hasEnded(): boolean {
+  /** How Hamlet has ended by itself, in words; undefined while it runs. */
+  get end(): string | undefined {
     const { exitCode = null, signalCode = null } = this.#process ?? {};
-    return exitCode !== null || signalCode !== null;
+    if (signalCode !== null) return `killed by ${signalCode}`;
+    return exitCode === null ? undefined : `with exit code ${exitCode}`;
   }
 
   /** Starts Hamlet, or a program that takes its arguments, with some more environment. Returns at once; see `ready`. */

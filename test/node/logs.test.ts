@@ -11,7 +11,7 @@ import { poll } from '../../src/lib/time.js';
 import { TestNode } from './support/hamlet.js';
 
 const writer = fileURLToPath(new URL('./fixtures/numbered-writer.js', import.meta.url));
-const kills = 4;
+const kills = 3;
 
 /** What `dbg logs -o json` prints. */
 interface Line {
@@ -129,6 +129,7 @@ void t.test('the logs of a node outlive it, and say what is missing', async (t) 
         await delay(Math.random() * 1_000);
         await node.stop('SIGKILL');
         node.start();
+        t.comment(`killed ${kill + 1} times, ${follower.count} lines read`);
       }
       const written = new Map(
         await Promise.all([...writers].map(async ([name, child]) => [name, await endOf(child)] as const)),

@@ -180,6 +180,7 @@ function failure(
 
 /** What to do when there is no connection. */
 function remedyFor(endpoint: string, details: string): string {
+  if (details.includes('EACCES')) return ': you may not open it; root may, and the group hamlet';
   if (details.startsWith('Name resolution failed')) return ': there is no address for this name';
   if (certificateFile() !== undefined && !endpoint.startsWith('unix:')) {
     return ', or it does not take this certificate; "dbg logs hamlet.debug" on the node says why';

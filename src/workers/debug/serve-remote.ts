@@ -1,4 +1,5 @@
 import type { Client } from '../../ipc/contract.js';
+import { isRetryable } from '../../ipc/errors.js';
 import type { certs } from '../../ipc/services/certs.js';
 import { messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
@@ -46,7 +47,8 @@ export async function serveRemote(
       }
     } catch (error) {
       const message = messageOf(error);
-      if (!isOver() && message !== problem) {
+      // What is not there yet, or not there again, is what a start and a restart are made of.
+      if (!isOver() && message !== problem && !isRetryable(error)) {
         log.warn({ err: error }, `clients on other machines: ${message}; trying again`);
       }
       problem = message;

@@ -4,6 +4,8 @@ import type { Condition } from '../ipc/services/host.js';
 import type { ConditionBoard } from './conditions.js';
 
 const shown: readonly string[] = [...conditionNames, ...componentNames];
+/** A rotation of the authorities takes its time, a day at most, and nothing has to wait for its end. */
+const awaited = shown.filter((name) => name !== 'AuthoritiesSettled');
 const nameWidth = Math.max(...shown.map((name) => name.length));
 
 /** After so long without news a person is told what is being waited for, in milliseconds. */
@@ -96,7 +98,7 @@ export class ConsoleReport {
   /** Everything that this node has holds: a component that was left out is never spoken of. */
   #isComplete(): boolean {
     return (
-      shown.every((name) => {
+      awaited.every((name) => {
         const { status, reason } = this.#last.get(name) ?? { status: 'unknown', reason: '' };
         return status === 'true' || reason === 'NotReported';
       }) && this.#last.get('NodeReady')?.status === 'true'
@@ -110,7 +112,9 @@ export class ConsoleReport {
     this.#silence = setTimeout(() => {
       const stopping = this.#options.signal.aborted;
       const open = [...this.#last.values()].filter(({ name, status, reason }) =>
-        stopping ? reason === 'Stopping' : status !== 'true' && reason !== 'Waiting' && shown.includes(name),
+        stopping
+          ? reason === 'Stopping'
+          : status !== 'true' && reason !== 'Waiting' && awaited.includes(name),
       );
       const what = open.map(({ name, message }) => `${name} (${message})`).join(', ');
       this.#line(`..  waits for ${what || 'nothing that is known'}`);

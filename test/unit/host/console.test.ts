@@ -68,6 +68,15 @@ void t.test('when all of it holds, the next steps are told, once', async (t) => 
   t.same(await lines(), ['!! NodeReady the kubelet is gone', 'ok NodeReady ready']);
 });
 
+void t.test('a rotation that goes on from before the start is not waited for', async (t) => {
+  const { set, lines } = startReport(t);
+  for (const name of [...componentNames, ...conditionNames]) {
+    if (name !== 'AuthoritiesSettled') set(name, 'true');
+  }
+  set('AuthoritiesSettled', 'false', 'Settling', 'the new authorities sign');
+  t.ok((await lines()).some((line) => line.startsWith('The node is ready')));
+});
+
 void t.test('after some silence a person is told what the node waits for', async (t) => {
   const { set, lines, silence } = startReport(t);
   const missing = ['IPAssigned', 'NodeReady'];

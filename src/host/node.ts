@@ -19,6 +19,7 @@ import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
 import { firstAddress } from '../platform/addresses.js';
 import { loadBridgeFilter, turnBridgeFilterOn } from './bridge-filter.js';
+import { nameAppliance } from './appliance.js';
 import { BootTimeline } from './boot.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
@@ -201,8 +202,12 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     const { components: found, verify } = foundNow;
     components = found;
     linkPrograms(found.programs, run.bin);
-    const { name } = loadNodeIdentity(config.paths.state);
+    const { id, name } = loadNodeIdentity(config.paths.state);
     const node = { name, address: machine.address };
+    if (config.layout === 'appliance') {
+      const problems = nameAppliance({ etc: config.paths.etc, node: { id, ...node } });
+      for (const problem of problems) log.warn(problem);
+    }
     start('kubelet', () => ({
       config,
       components: found,

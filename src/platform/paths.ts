@@ -13,8 +13,8 @@ export interface Paths {
   readonly kubeletPki: string;
   readonly images: string;
   readonly cni: string;
-  readonly machineId: string;
-  readonly osRelease: string;
+  /** Where machine-id, os-release, hostname and hosts lie. They are written in the appliance layout only. */
+  readonly etc: string;
 }
 
 export type Layout = 'default' | 'appliance';
@@ -43,8 +43,7 @@ export function pathsFor(settings: PathSettings): Paths {
         kubeletPki: path.join(state, 'pki'),
         images: path.join(state, 'images'),
         cni: path.join(state, 'cni'),
-        machineId: '/etc/machine-id',
-        osRelease: '/etc/os-release',
+        etc: '/etc',
       };
     }
     case 'appliance': {
@@ -58,8 +57,7 @@ export function pathsFor(settings: PathSettings): Paths {
         kubeletPki: '/kubernetes/pki',
         images: path.join(state, 'images'),
         cni: path.join(state, 'cni'),
-        machineId: '/etc/machine-id',
-        osRelease: '/etc/os-release',
+        etc: '/etc',
       };
     }
     default:

@@ -3,6 +3,7 @@ import { parseArguments, usage } from './host/arguments.js';
 import { exitCodes, fail } from './host/exit.js';
 import { runDbg } from './host/dbg.js';
 import { runWithUpgrades } from './host/handover.js';
+import { mainProcessChange } from './host/init-notify.js';
 import { keepThreadsSmall } from './host/memory.js';
 import { runNode } from './host/node.js';
 import { reset } from './host/reset/reset.js';
@@ -54,6 +55,7 @@ try {
         },
         file: runPaths(config.paths.run).upgrade,
         stop: stop.signal,
+        passOn: mainProcessChange(process.env),
       });
       break;
     }

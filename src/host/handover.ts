@@ -12,6 +12,8 @@ const successorTimeoutMs = 120_000;
 
 /** Set for a process that was started by its predecessor, which waits for it. */
 const variable = 'HAMLET_SUCCESSOR';
+/** What it is told when the predecessor waits no longer, because init watches the new process itself. */
+const onItsOwn = 'on its own';
 
 /** How a run of the node came to its end: everything has stopped, or all that runs was left to a successor. */
 export type Outcome = 'stopped' | 'left';
@@ -22,15 +24,18 @@ export interface HandoverOptions {
   /** Where `hamlet upgrade` says what comes next. */
   readonly file: string;
   readonly stop: AbortSignal;
+  /** Makes another process the one that init watches; undefined where that cannot be. */
+  readonly passOn?: ((pid: number) => Promise<void>) | undefined;
 }
 
 /**
  * Runs the node through any number of upgrades, and gives the exit code. On SIGHUP the node is left as it is, a new
- * version of Hamlet is started as a child of this process, and goes on with it. This process waits for its end and
- * hands signals on: so its pid stays the one that init knows, and when the new version does not come up, the old one is
- * still there and goes on itself.
+ * version of Hamlet is started as a child of this process, and goes on with it. When the new version does not come up,
+ * the old one is still there and goes on itself. When it does, and init can be told to watch the new process instead,
+ * this one ends. Under other inits it waits for the end of the new one and hands signals on, so that its pid stays the
+ * one that init knows.
  */
-export async function runWithUpgrades({ run, file, stop }: HandoverOptions): Promise<number> {
+export async function runWithUpgrades({ run, file, stop, passOn }: HandoverOptions): Promise<number> {
   let program: Program = { node: process.execPath, main: process.argv[1] ?? '' };
   // Without a listener it would end this process at times when nobody else listens.
   process.on('SIGHUP', () => undefined);
@@ -42,18 +47,25 @@ export async function runWithUpgrades({ run, file, stop }: HandoverOptions): Pro
     for (let failed = false; !failed;) {
       const asked = readUpgrade(file);
       const next = asked?.outcome === null ? asked.program : program;
-      const end = await runSuccessor(next, stop, () => {
+      const end = await runSuccessor(next, stop, passOn, () => {
         program = next;
         settle(file, next, 'runs', '');
       });
-      if (end.kind === 'ended') {
-        if (end.code !== exitCodes.handover) return end.code;
-        continue;
+      switch (end.kind) {
+        case 'passed on':
+          return exitCodes.ok;
+        case 'ended':
+          if (end.code !== exitCodes.handover) return end.code;
+          break;
+        case 'failed':
+          failed = true;
+          settle(file, next, 'failed', end.message);
+          process.stderr.write(`hamlet: ${next.main} ${end.message}; the version that ran before goes on\n`);
+          if (stop.aborted) return exitCodes.failure;
+          break;
+        default:
+          end satisfies never;
       }
-      failed = true;
-      settle(file, next, 'failed', end.message);
-      process.stderr.write(`hamlet: ${next.main} ${end.message}; the version that ran before goes on\n`);
-      if (stop.aborted) return exitCodes.failure;
     }
   }
 }
@@ -64,6 +76,13 @@ async function runUntilHangup(run: HandoverOptions['run']): Promise<Outcome> {
   process.on('SIGHUP', onLeave);
   // The process that init knows is gone: what init starts instead takes over.
   process.on('disconnect', onLeave);
+  const onMessage = (message: unknown) => {
+    if (message !== onItsOwn) return;
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the name is a constant
+    delete process.env[variable];
+    process.off('disconnect', onLeave);
+  };
+  process.on('message', onMessage);
   try {
     return await run(leave.signal, () => process.send?.('running'));
   } catch (error) {
@@ -72,13 +91,21 @@ async function runUntilHangup(run: HandoverOptions['run']): Promise<Outcome> {
   } finally {
     process.off('SIGHUP', onLeave);
     process.off('disconnect', onLeave);
+    process.off('message', onMessage);
   }
 }
 
 type End =
-  { readonly kind: 'ended'; readonly code: number } | { readonly kind: 'failed'; readonly message: string };
+  | { readonly kind: 'passed on' }
+  | { readonly kind: 'ended'; readonly code: number }
+  | { readonly kind: 'failed'; readonly message: string };
 
-async function runSuccessor(program: Program, stop: AbortSignal, onRunning: () => void): Promise<End> {
+async function runSuccessor(
+  program: Program,
+  stop: AbortSignal,
+  passOn: HandoverOptions['passOn'],
+  onRunning: () => void,
+): Promise<End> {
   const child = spawn(program.node, [...process.execArgv, program.main, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [variable]: '1' },
@@ -89,15 +116,21 @@ async function runSuccessor(program: Program, stop: AbortSignal, onRunning: () =
   if (stop.aborted) onStop();
   const seen = { running: false };
   const timer = setTimeout(() => child.kill('SIGKILL'), successorTimeoutMs);
-  child.once('message', () => {
-    seen.running = true;
-    clearTimeout(timer);
-    // Before that it would end the new one.
-    process.on('SIGHUP', onHangup);
-    onRunning();
+  const passedOn = new Promise<'passed on'>((resolve) => {
+    child.once('message', () => {
+      seen.running = true;
+      clearTimeout(timer);
+      // Before that it would end the new one.
+      process.on('SIGHUP', onHangup);
+      void release(child, passOn).then((isReleased) => {
+        onRunning();
+        if (isReleased) resolve('passed on');
+      });
+    });
   });
   try {
-    const code = await exitOf(child);
+    const code = await Promise.race([exitOf(child), passedOn]);
+    if (code === 'passed on') return { kind: code };
     if (seen.running || code === exitCodes.handover || (stop.aborted && code === exitCodes.ok))
       return { kind: 'ended', code };
     return { kind: 'failed', message: `could not start: it ended with exit code ${code}` };
@@ -108,6 +141,19 @@ async function runSuccessor(program: Program, stop: AbortSignal, onRunning: () =
     stop.removeEventListener('abort', onStop);
     process.off('SIGHUP', onHangup);
   }
+}
+
+/** Has init watch the new process. Gives whether this one may end. */
+async function release(child: ChildProcess, passOn: HandoverOptions['passOn']): Promise<boolean> {
+  if (passOn === undefined || child.pid === undefined) return false;
+  try {
+    await passOn(child.pid);
+  } catch (error) {
+    process.stderr.write(`hamlet: init still watches process ${process.pid}: ${messageOf(error)}\n`);
+    return false;
+  }
+  // From here on it must not take the end of this process for the end of the service.
+  return new Promise((resolve) => child.send(onItsOwn, (error) => resolve(error === null)));
 }
 
 /** Its exit code, or 128 + n when signal n ended it, as shells have it. Throws when it could not be executed. */

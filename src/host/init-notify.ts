@@ -10,10 +10,8 @@ const exec = promisify(execFile);
 const program = 'systemd-notify';
 const programTimeoutMs = 5_000;
 
-/** How often the status line is looked at while the node starts, in milliseconds: each change is a process. */
+/** How often the status line is looked at, in milliseconds: each change is a process. */
 const statusPeriodMs = 2_000;
-/** And once it has become ready. */
-const calmPeriodMs = 10_000;
 
 const shown: readonly string[] = [...conditionNames, ...componentNames];
 
@@ -33,59 +31,69 @@ export interface InitNotifyOptions {
  * for, and at half the watchdog's time that the main thread's event loop turns. Does nothing under another init.
  */
 export function notifyInit(options: InitNotifyOptions): void {
-  if ((options.env.NOTIFY_SOCKET ?? '') === '') return;
-  const watchdogMs = Number(options.env.WATCHDOG_USEC ?? 0) / 2_000;
-  const loops =
-    watchdogMs > 0 ? [tellStates(options), feedWatchdog(options, watchdogMs)] : [tellStates(options)];
-  // They end with the node.
-  for (const loop of loops) loop.catch(() => undefined);
+  const { env, stop } = options;
+  if (!listens(env)) return;
+  const watchdogMs = Number(env.WATCHDOG_USEC ?? 0) / 2_000;
+  const tell = teller(options);
+  void tellReady(options, tell);
+  void tellStates(options, tell);
+  if (watchdogMs > 0) void feedWatchdog(options, tell, watchdogMs);
+  stop.addEventListener('abort', () => void tell(['STOPPING=1', 'STATUS=stopping']), { once: true });
 }
 
-async function tellStates(options: InitNotifyOptions): Promise<void> {
-  const { board, stop, over, env } = options;
-  const tell = teller(options);
-  let ready = false;
+/**
+ * What makes another process the one that init takes for the service; undefined under an init that has no way for that.
+ * It rejects when init could not be told.
+ */
+export function mainProcessChange(env: NodeJS.ProcessEnv): ((pid: number) => Promise<void>) | undefined {
+  if (!listens(env)) return undefined;
+  // systemd-notify ends when systemd has taken note: from then on this process may end.
+  return (pid) => send(env, [`MAINPID=${pid}`]);
+}
+
+function listens(env: NodeJS.ProcessEnv): boolean {
+  return (env.NOTIFY_SOCKET ?? '') !== '';
+}
+
+/** Sends words to init, and gives whether it was told. */
+type Tell = (words: readonly string[]) => Promise<boolean>;
+
+async function tellReady({ board, over }: InitNotifyOptions, tell: Tell): Promise<void> {
+  await board.becomesTrue('NodeReady', over);
+  while (!over.aborted && !(await tell(['READY=1']))) await sleep(statusPeriodMs, over).catch(() => undefined);
+}
+
+async function tellStates({ board, stop, over }: InitNotifyOptions, tell: Tell): Promise<void> {
   let last = '';
-  stop.addEventListener(
-    'abort',
-    () => void send(env, ['STOPPING=1', 'STATUS=stopping']).catch(() => undefined),
-  );
-  while (!stop.aborted) {
-    const isReady = board.get('NodeReady').status === 'true';
+  while (!stop.aborted && !over.aborted) {
     const status = describe(board);
-    if (isReady && !ready) {
-      ready = await tell(['READY=1', `STATUS=${status}`]);
-      if (ready) last = status;
-    } else if (status !== last && (await tell([`STATUS=${status}`]))) {
-      last = status;
-    }
-    await sleep(ready ? calmPeriodMs : statusPeriodMs, over);
+    if (status !== last && (await tell([`STATUS=${status}`]))) last = status;
+    await sleep(statusPeriodMs, over).catch(() => undefined);
   }
 }
 
-async function feedWatchdog(options: InitNotifyOptions, periodMs: number): Promise<void> {
-  const tell = teller(options);
-  for (;;) {
+async function feedWatchdog({ over }: InitNotifyOptions, tell: Tell, periodMs: number): Promise<void> {
+  while (!over.aborted) {
     await tell(['WATCHDOG=1']);
-    await sleep(periodMs, options.over);
+    await sleep(periodMs, over).catch(() => undefined);
   }
 }
 
 /**
- * What sends words, and gives whether they were sent. When a machine has no processes left they are not, which is told
- * once; the next words are sent all the same, because systemd ends what stays silent.
+ * A machine that has no processes left sends nothing; the next words are sent all the same, because systemd ends what
+ * stays silent. Of failures in a row the first is reported.
  */
-function teller({ env, over, onError }: InitNotifyOptions): (words: readonly string[]) => Promise<boolean> {
-  let isFailing = false;
+function teller({ env, over, onError }: InitNotifyOptions): Tell {
+  let fails = false;
   return async (words) => {
     try {
       await send(env, words);
-      isFailing = false;
+      fails = false;
     } catch (error) {
-      if (!isFailing && !over.aborted) onError(error);
-      isFailing = true;
+      if (!fails && !over.aborted) onError(error);
+      fails = true;
     }
-    return !isFailing;
+    return !fails;
   };
 }
 

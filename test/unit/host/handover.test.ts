@@ -10,9 +10,12 @@ import { waitFor } from './children-fixture.js';
 const main = fileURLToPath(new URL('./fixtures/upgradable.js', import.meta.url));
 
 /** A process that says which version runs, and with which pid. */
-function start(t: Test) {
+function start(t: Test, env: NodeJS.ProcessEnv = {}) {
   const file = path.join(t.testdir(), 'upgrade.json');
-  const child = spawn(process.execPath, [main, file, 'word'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [main, file, 'word'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   t.teardown(() => child.kill('SIGKILL'));
   let output = '';
   let errors = '';
@@ -27,7 +30,7 @@ function start(t: Test) {
         : undefined;
     });
   const exit = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  return { child, file, runs, exit, errors: () => errors };
+  return { child, file, runs, exit, output: () => output, errors: () => errors };
 }
 
 void t.test('SIGHUP starts the version that is there now, and the first process waits for it', async (t) => {
@@ -83,6 +86,41 @@ void t.test('when the new version does not start the old one goes on', async (t)
   }
   child.kill('SIGTERM');
   t.equal(await exit, 0);
+});
+
+void t.test('where init can watch the new process, the old one ends', async (t) => {
+  const { child, file, runs, exit, output } = start(t, { PASS_ON: 'works' });
+  await runs(1);
+  writeUpgrade(file, { program: { node: process.execPath, main }, outcome: null, message: '' });
+  child.kill('SIGHUP');
+  const [first, second] = await runs(2);
+  t.equal(await exit, 0);
+  t.match(output(), `${first?.pid} passes on to ${second?.pid}\n`);
+  t.equal(readUpgrade(file)?.outcome, 'runs');
+
+  // The new one stands on its own from then on: it goes on, and does the same at the next SIGHUP.
+  const secondPid = second?.pid ?? 0;
+  process.kill(secondPid, 'SIGHUP');
+  const [, , third] = await runs(3);
+  await waitFor('the end of the second', () => startTicksOf(secondPid) === undefined || undefined);
+  t.match(output(), `${secondPid} passes on to ${third?.pid}\n`);
+  const thirdPid = third?.pid ?? 0;
+  process.kill(thirdPid, 'SIGTERM');
+  await waitFor('the end of the third', () => startTicksOf(thirdPid) === undefined || undefined);
+});
+
+void t.test('when init could not be told, the old process stays and waits for the new one', async (t) => {
+  const { child, runs, exit, errors } = start(t, { PASS_ON: 'fails' });
+  await runs(1);
+  child.kill('SIGHUP');
+  const [, second] = await runs(2);
+  await waitFor(
+    'its message',
+    () => /init still watches process \d+: nobody listens/.test(errors()) || undefined,
+  );
+  child.kill('SIGTERM');
+  t.equal(await exit, 0);
+  t.equal(startTicksOf(second?.pid ?? 0), undefined);
 });
 
 void t.test('without the process that init knows the new version leaves', async (t) => {

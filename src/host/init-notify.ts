@@ -60,7 +60,8 @@ type Tell = (words: readonly string[]) => Promise<boolean>;
 
 async function tellReady({ board, over }: InitNotifyOptions, tell: Tell): Promise<void> {
   await board.becomesTrue('NodeReady', over);
-  while (!over.aborted && !(await tell(['READY=1']))) await sleep(statusPeriodMs, over).catch(() => undefined);
+  while (!over.aborted && !(await tell(['READY=1'])))
+    await sleep(statusPeriodMs, over).catch(() => undefined);
 }
 
 async function tellStates({ board, stop, over }: InitNotifyOptions, tell: Tell): Promise<void> {

@@ -93,7 +93,7 @@ export class Archive {
 
   /** The highest run of a log that is kept; 0 when none is. */
   lastRun(name: string): number {
-    return this.#log(name).lastRun;
+    return this.#log(name).segments.lastRun;
   }
 
   /**
@@ -142,7 +142,7 @@ export class Archive {
           // What went wrong at the start may have passed.
           if (!log.isOpen) await log.open();
           await this.#write(log);
-          await log.sync();
+          await log.segments.sync();
         }),
       ),
     );
@@ -166,15 +166,15 @@ export class Archive {
 
   /** Has the pool pack what can be packed, first of the log that has most of it. */
   #pack(): void {
-    const mostFirst = [...this.#logs.values()].sort((a, b) => b.raw.length - a.raw.length);
+    const mostFirst = [...this.#logs.values()].sort((a, b) => b.segments.raw.length - a.segments.raw.length);
     for (const log of mostFirst) {
       if (this.#packing.size >= maxPacking || this.#stop.signal.aborted) return;
-      const raw = log.raw.find(({ file }) => !this.#packing.has(file));
+      const raw = log.segments.raw.find(({ file }) => !this.#packing.has(file));
       if (raw === undefined) continue;
       this.#packing.add(raw.file);
       void this.#try(async () => {
         try {
-          await log.pack(raw, (from, to) =>
+          await log.segments.pack(raw, (from, to) =>
             this.#options.jobs.run('packSegment', { from, to }, this.#stop.signal),
           );
         } finally {
@@ -190,15 +190,15 @@ export class Archive {
   async #keepBudget(): Promise<void> {
     const { maxBytes } = this.#options.settings;
     const logs = [...this.#logs.values()];
-    while (logs.reduce((sum, { bytes }) => sum + bytes, 0) > maxBytes) {
+    while (logs.reduce((sum, { segments }) => sum + segments.bytes, 0) > maxBytes) {
       if (!(await this.#dropOldest())) return;
     }
   }
 
   /** Drops a segment of the log that has most: one that writes much costs nobody else's history. */
   async #dropOldest(): Promise<boolean> {
-    for (const log of [...this.#logs.values()].sort((a, b) => b.bytes - a.bytes)) {
-      if (await log.drop()) return true;
+    for (const log of [...this.#logs.values()].sort((a, b) => b.segments.bytes - a.segments.bytes)) {
+      if (await log.segments.drop()) return true;
     }
     return false;
   }

@@ -92,13 +92,13 @@ async function live(dir: string, steps: readonly Step[], stepsToLive: number): P
   const written: string[] = [];
   let synced = 0;
   const packAll = async () => {
-    for (const raw of log.raw) await log.pack(raw, (from, to) => files.pack(from, to));
+    for (const raw of log.segments.raw) await log.segments.pack(raw, (from, to) => files.pack(from, to));
   };
   try {
     await log.open();
     for (const [i, step] of steps.entries()) {
       if (step === 'sync') {
-        await log.sync();
+        await log.segments.sync();
         synced = written.length;
       } else if (step === 'pack') {
         await packAll();
@@ -107,7 +107,7 @@ async function live(dir: string, steps: readonly Step[], stepsToLive: number): P
         source.write(lines.map((line) => `${line}\n`).join(''), i);
         written.push(...lines);
         await log.write();
-        if (log.raw.length > 5) await packAll();
+        if (log.segments.raw.length > 5) await packAll();
       }
     }
   } catch (error) {
@@ -199,7 +199,7 @@ void t.test('a damaged segment is read up to the damage, and on from the next on
     source.write(`${i} ${'x'.repeat(100)}\n`);
     await log.write();
   }
-  const [first = ''] = log.raw.map(({ file }) => file);
+  const [first = ''] = log.segments.raw.map(({ file }) => file);
   const bytes = readFileSync(first);
   bytes[bytes.length - 3] = (bytes[bytes.length - 3] ?? 0) ^ 1;
   writeFileSync(first, bytes);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { scanSegment } from '../../src/lib/segments/segment.js';
+import { sequencesPerStart, startOf } from '../../src/lib/ring/memory.js';
+import { scanSegment, type Entry } from '../../src/lib/segments/segment.js';
 import { poll } from '../../src/lib/time.js';
 import { LogNode } from '../../test/mesh/fixtures/log-node.js';
 import type { Contender } from './contenders.js';
@@ -26,7 +27,8 @@ export async function openHamlet(name: string, isOnDisk: boolean): Promise<Conte
   };
   if (!isOnDisk) return contender;
   const dir = path.join(node.folder, 'logs', 'etcd');
-  let before = { written: 0, onDisk: 0 };
+  const written = async (): Promise<number> => (await node.logs.stats({})).rings[0]?.written ?? 0;
+  let begin = await written();
   return {
     ...contender,
     async settle() {
@@ -34,10 +36,9 @@ export async function openHamlet(name: string, isOnDisk: boolean): Promise<Conte
       await poll(isPacked, { everyMs: 20, timeoutMs: settleMs, what: 'the end of packing' });
     },
     async keptPart() {
-      const { rings } = await node.logs.stats({});
-      const now = { written: rings[0]?.written ?? 0, onDisk: linesIn(dir) };
-      const part = (now.onDisk - before.onDisk) / (now.written - before.written);
-      before = now;
+      const end = await written();
+      const part = linesIn(dir, begin) / (end - begin);
+      begin = end;
       return part;
     },
   };
@@ -48,7 +49,13 @@ const segments = (dir: string, ending: string): string[] =>
     .filter((name) => name.endsWith(ending))
     .map((name) => path.join(dir, name));
 
-function linesIn(dir: string): number {
-  const entries = segments(dir, '').flatMap((file) => scanSegment(readFileSync(file)).entries);
-  return entries.reduce((sum, { from, to }) => sum + to - from, 0);
+const entriesIn = (dir: string): Entry[] =>
+  segments(dir, '').flatMap((file) => scanSegment(readFileSync(file)).entries);
+
+/** How many lines are on disk, of those from the `begin`-th of this start on. */
+function linesIn(dir: string, begin: number): number {
+  return entriesIn(dir).reduce((sum, { from, to }) => {
+    const first = Math.max(from, startOf(from) * sequencesPerStart + begin);
+    return sum + Math.max(0, to - first);
+  }, 0);
 }

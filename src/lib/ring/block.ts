@@ -25,10 +25,10 @@ export class LineBlock {
   readonly count: number;
   /** The bytes of all lines, each with its newline behind it. */
   readonly data: Buffer<ArrayBuffer>;
-  readonly #index: Uint32Array;
+  readonly #index: Uint32Array<ArrayBuffer>;
 
-  /** `index` holds `count + 1` lines: the last one gives the end of the one before. */
-  constructor(sequence: number, count: number, index: Uint32Array, data: Buffer<ArrayBuffer>) {
+  /** `index` holds `count + 1` lines: the last one gives the end of the one before, and has nothing else. */
+  constructor(sequence: number, count: number, index: Uint32Array<ArrayBuffer>, data: Buffer<ArrayBuffer>) {
     this.sequence = sequence;
     this.count = count;
     this.data = data;
@@ -71,22 +71,22 @@ export class LineBlock {
     return this.sequence + this.count;
   }
 
-  /** The words of all lines and of the one to come (`lineWord`), to be kept; what the last one has but a start means nothing. */
-  copyIndex(): Uint32Array<ArrayBuffer> {
-    const index = new Uint32Array(this.#index);
-    // What lies behind the start of the line to come is of a line that was overwritten.
-    index.fill(0, this.count * lineWords + 1);
-    return index;
+  /** The words of all lines and of the one to come (`lineWord`). */
+  get index(): Readonly<Uint32Array<ArrayBuffer>> {
+    return this.#index;
   }
 
-  /** When the i-th line arrived, milliseconds since the epoch. */
-  atMs(i: number): number {
-    return (this.#word(i, lineWord.high) >>> 16) * 2 ** 32 + this.#word(i, lineWord.wallLow);
-  }
-
-  /** The run of the i-th line. */
-  run(i: number): number {
-    return this.#word(i, lineWord.run) >>> 2;
+  /** The latest time of arrival, milliseconds since the epoch, and the highest run. */
+  summary(): { readonly latestMs: number; readonly lastRun: number } {
+    const index = this.#index;
+    let [latestMs, lastRun] = [0, 0];
+    for (let at = 0; at < this.count * lineWords; at += lineWords) {
+      const atMs = ((index[at + lineWord.high] ?? 0) >>> 16) * 2 ** 32 + (index[at + lineWord.wallLow] ?? 0);
+      const run = (index[at + lineWord.run] ?? 0) >>> 2;
+      if (atMs > latestMs) latestMs = atMs;
+      if (run > lastRun) lastRun = run;
+    }
+    return { latestMs, lastRun };
   }
 
   /** The i-th line, from 0. Its data is a view into the block. */
@@ -98,10 +98,11 @@ export class LineBlock {
     const run = this.#word(i, lineWord.run);
     const isCut = (run & 1) === 1;
     const data = this.data.subarray(start, isCut ? end - trueLengthBytes : end);
+    const high = this.#word(i, lineWord.high);
     return {
       sequence: this.sequence + i,
-      atMs: this.atMs(i),
-      monotonicUs: (this.#word(i, lineWord.high) & 0xffff) * 2 ** 32 + this.#word(i, lineWord.monotonicLow),
+      atMs: (high >>> 16) * 2 ** 32 + this.#word(i, lineWord.wallLow),
+      monotonicUs: (high & 0xffff) * 2 ** 32 + this.#word(i, lineWord.monotonicLow),
       run: run >>> 2,
       source: (run & 2) === 0 ? 'stdout' : 'stderr',
       data,

@@ -142,6 +142,8 @@ export class Ring {
     const untilWrap = this.#index.subarray(at, Math.min(at + index.length, this.#index.length));
     index.set(untilWrap);
     index.set(this.#index.subarray(0, index.length - untilWrap.length), untilWrap.length);
+    // What lies behind the start of the line to come is of a line that was overwritten.
+    index.fill(0, count * lineWords + 1);
     const position = this.#tail + ((this.#start(begin) - this.#tail) >>> 0);
     const data = Buffer.allocUnsafeSlow((this.#start(end) - this.#start(begin)) >>> 0);
     this.#copyOut(position, data);

@@ -52,10 +52,9 @@ export interface BlockInfo {
 
 /** The bytes of a block, as it is or packed: its header, and what follows it, to be written one behind the other. */
 export function encodeBlock(block: LineBlock, packed: boolean): readonly [Buffer, ...Buffer[]] {
-  const index = block.copyIndex();
+  const index = packed ? deltasOf(block.index) : block.index;
   const unpacked = index.byteLength + block.data.length;
-  const { latestMs, lastRun } = summaryOf(block);
-  if (packed) toDeltas(index);
+  const { latestMs, lastRun } = block.summary();
   const parts = [Buffer.from(index.buffer, index.byteOffset, index.byteLength), block.data];
   const payload = packed ? [deflateRawSync(Buffer.concat(parts), { level: deflateLevel })] : parts;
   const header = Buffer.alloc(headerBytes);
@@ -134,26 +133,14 @@ export function* joinBlocks(blocks: Iterable<LineBlock>): Generator<LineBlock, v
   if (waiting.length > 0) yield LineBlock.join(waiting);
 }
 
-/** The latest arrival and the highest run of a block. */
-export function summaryOf(block: LineBlock): Pick<BlockInfo, 'latestMs' | 'lastRun'> {
-  let [latestMs, lastRun] = [0, 0];
-  for (let i = 0; i < block.count; i += 1) {
-    latestMs = Math.max(latestMs, block.atMs(i));
-    lastRun = Math.max(lastRun, block.run(i));
-  }
-  return { latestMs, lastRun };
-}
-
 /** Of a block that begins with its header; it may lie in several parts. */
 function checksum(header: Buffer, ...others: readonly Buffer[]): number {
   return others.reduce((sum, part) => crc32(part, sum), crc32(header.subarray(at.stored)));
 }
 
 /** One line's index is much like the next one's: as differences it is mostly zeros, which pack to next to nothing. */
-function toDeltas(index: Uint32Array): void {
-  for (let i = index.length - 1; i >= lineWords; i -= 1) {
-    index[i] = (index[i] ?? 0) - (index[i - lineWords] ?? 0);
-  }
+function deltasOf(index: Readonly<Uint32Array>): Uint32Array<ArrayBuffer> {
+  return index.map((word, i) => (i < lineWords ? word : word - (index[i - lineWords] ?? 0)));
 }
 
 function fromDeltas(index: Uint32Array): void {

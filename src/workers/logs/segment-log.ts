@@ -1,7 +1,7 @@
 import { errnoOf } from '../../lib/errors.js';
 import type { LineBlock } from '../../lib/ring/block.js';
 import type { Ring } from '../../lib/ring/ring.js';
-import { blockBytes, joinBlocks, summaryOf, type BlockInfo } from '../../lib/segments/block.js';
+import { blockBytes, joinBlocks, type BlockInfo } from '../../lib/segments/block.js';
 import { Segments, type SegmentsOptions } from './segments.js';
 
 /** Lines that wait for the disk, at most: what comes while one write is under way, and no more. */
@@ -71,7 +71,6 @@ export class SegmentLog {
 
   /** Copies what is new out of the ring, as far as there is room. */
   take(): void {
-    if (this.segments.isCongested) return;
     while (this.#next < this.#ring.written && this.#pendingBytes < maxPendingBytes) {
       const block = this.#ring.copy(this.#next, Infinity, blockBytes);
       this.#pending.push(block);
@@ -128,7 +127,7 @@ export class SegmentLog {
     const isWanted = ({ latestMs, lastRun }: Pick<BlockInfo, 'latestMs' | 'lastRun'>): boolean =>
       latestMs >= (sinceMs ?? -Infinity) && lastRun >= (run ?? 0);
     const place = await this.segments.find(isWanted);
-    return place?.entry.from ?? this.#inMemory.find((block) => isWanted(summaryOf(block)))?.sequence;
+    return place?.entry.from ?? this.#inMemory.find((block) => isWanted(block.summary()))?.sequence;
   }
 
   get #inMemory(): readonly LineBlock[] {

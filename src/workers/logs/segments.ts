@@ -5,8 +5,11 @@ import { addEntry, scanSegment, type Entry } from '../../lib/segments/segment.js
 import type { OpenSegment, SegmentFiles } from './segment-files.js';
 import { infoOf, packedFile, parseName, rawFile, SegmentReader, type Segment } from './segment.js';
 
-/** Raw segments that wait to be packed, at most: beyond that the component writes faster than can be compressed. */
-const maxRaw = 8;
+/**
+ * A log that fills so many segments in so short a time, a quarter of the budget, writes faster than can be packed; the
+ * processor is better spent on reading what it writes.
+ */
+const flood = { segments: 16, ms: 1_000 } as const;
 
 /** The segment that is being written. */
 interface Active {
@@ -39,6 +42,8 @@ export class Segments {
   /** Oldest first. */
   readonly #closed: Segment[] = [];
   #active: Active | undefined;
+  /** When the last segments were filled, monotonic milliseconds. */
+  readonly #filledMs: number[] = [];
 
   constructor({ dir, files, segmentBytes }: SegmentsOptions) {
     this.#dir = dir;
@@ -95,9 +100,10 @@ export class Segments {
     return this.#closed.filter(({ kind }) => kind === 'raw');
   }
 
-  /** Whether so many segments wait to be packed that nothing more should be written. */
-  get isCongested(): boolean {
-    return this.raw.length >= maxRaw;
+  /** Whether more is written at `nowMs` (monotonic) than can be packed. */
+  isFlooded(nowMs: number): boolean {
+    const [first] = this.#filledMs;
+    return this.#filledMs.length === flood.segments && first !== undefined && nowMs - first < flood.ms;
   }
 
   /**
@@ -131,8 +137,10 @@ export class Segments {
 
   /** Closes the segment that is being written if it is full. */
   async closeFull(): Promise<void> {
-    if (this.#active !== undefined && this.#active.bytes >= this.#segmentBytes)
-      await this.#seal(this.#active);
+    if (this.#active === undefined || this.#active.bytes < this.#segmentBytes) return;
+    this.#filledMs.push(performance.now());
+    if (this.#filledMs.length > flood.segments) this.#filledMs.shift();
+    await this.#seal(this.#active);
   }
 
   /** Resolves when what is written outlives a power cut. */
@@ -160,8 +168,6 @@ export class Segments {
     } catch (error) {
       // One that was dropped meanwhile cannot be packed, and need not be.
       if (!isHere()) return;
-      // Rather a hole at the old end than at the new one.
-      if (this.isCongested) await this.drop();
       throw error;
     }
   }

@@ -23,10 +23,10 @@ export function createLog(name: string, fd: number, level: Level = 'info'): pino
       `${JSON.stringify({
         level: 40,
         time: Date.now(),
-        component: name,
+        name,
         dropped,
         msg: `${dropped} lines were dropped here: nobody read this log`,
       })}\n`,
   });
-  return pino({ level, base: { component: name } }, writer);
+  return pino({ level, base: { name } }, writer);
 }

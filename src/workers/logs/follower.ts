@@ -1,11 +1,10 @@
-import { HamletError } from '../../lib/errors.js';
 import type { FollowRequest, LogBatch, LogRecord } from '../../ipc/services/logs.js';
-import type { LineBlock, RingLine } from '../../lib/ring/block.js';
+import type { RingLine } from '../../lib/ring/block.js';
 import { startOf } from '../../lib/ring/memory.js';
-import type { Ring } from '../../lib/ring/ring.js';
 import type { Archive } from './archive.js';
 import { LineFilter } from './filter.js';
-import { concerns, select } from './selection.js';
+import { concerns } from './selection.js';
+import { knows, sourcesOf, type Source } from './source.js';
 import type { LogStore } from './store.js';
 import type { Structure } from './structure.js';
 
@@ -15,30 +14,6 @@ const maxBatchBytes = 16 * 1024;
 const recordBytes = 192;
 /** Bytes that are looked at in one turn, wanted or not. */
 const maxScannedBytes = 128 * 1024;
-
-/** One log that is read, up to where it has been read. The follower holds no lines, so that a slow one costs nothing. */
-interface Source {
-  readonly name: string;
-  readonly ring: Ring;
-  /** The number of the next line, and the first one that is not wanted any more. */
-  next: number;
-  end: number;
-  /** What the reader of the stream knows of `next`. */
-  told: number;
-  /** The only run that is wanted, if there is one. */
-  readonly run: number | undefined;
-  /** Whether only records that tell about the chosen components are wanted. */
-  readonly eventsOnly: boolean;
-  /** What the disk had when it was asked for lines that are no longer in memory. */
-  onDisk: OnDisk | undefined;
-}
-
-/** The first lines from number `from` on; without any, all up to number `to` are lost. */
-interface OnDisk {
-  readonly from: number;
-  readonly to: number;
-  readonly block: LineBlock | undefined;
-}
 
 /** Lines of one source that were copied in this turn. */
 interface Head {
@@ -84,32 +59,7 @@ export class Follower {
     this.#filter = new LineFilter(request);
     this.#request = request;
     this.#archive = store.archive;
-    const chosen = select(request.components, this.#names);
-    checkRun(
-      request,
-      [...chosen].map((name) => store.latestRun(name)),
-    );
-    const isOwn = (name: string): boolean => name === 'hamlet' || name.startsWith('hamlet.');
-    this.#sources = this.#names
-      .filter((name) => chosen.has(name) || (request.events && isOwn(name)))
-      .map((name) => {
-        const ring = store.ring(name);
-        const position = request.positions.find(({ component }) => component === name);
-        const end = request.ends.find(({ component }) => component === name)?.next ?? Infinity;
-        // A number that was never given is of another node, or of one whose state is gone.
-        const next = position === undefined || position.next > ring.written ? ring.first : position.next;
-        const eventsOnly = !chosen.has(name);
-        return {
-          name,
-          ring,
-          next,
-          end: request.follow ? end : Math.min(end, ring.written),
-          told: -1,
-          run: eventsOnly ? undefined : runOf(request, store.latestRun(name)),
-          eventsOnly,
-          onDisk: undefined,
-        };
-      });
+    this.#sources = sourcesOf(store, request);
   }
 
   /** The names of the logs that are read. */
@@ -285,30 +235,8 @@ function earliest(heads: readonly Head[]): Head | undefined {
   return first;
 }
 
-/** Whether what the disk had is what the source needs next. */
-function knows({ next, onDisk }: Source): boolean {
-  if (onDisk === undefined || next < onDisk.from) return false;
-  return next < (onDisk.block?.end ?? onDisk.to);
-}
-
 /** The monotonic clock begins anew with the machine, and then Hamlet has been started again. */
 function arrivedBefore(a: RingLine, b: RingLine): boolean {
   const [startOfA, startOfB] = [startOf(a.sequence), startOf(b.sequence)];
   return startOfA === startOfB ? a.monotonicUs < b.monotonicUs : startOfA < startOfB;
-}
-
-function runOf({ run }: FollowRequest, latest: number): number | undefined {
-  if (run === null) return undefined;
-  return run === 'previous' ? latest - 1 : run;
-}
-
-/** Throws NOT_FOUND for a run that none of these logs has had, unless it is one that may come. */
-function checkRun({ run, follow, components }: FollowRequest, latest: readonly number[]): void {
-  const asked = components.join(', ');
-  if (run === 'previous' && latest.every((last) => last <= 1)) {
-    throw new HamletError('NOT_FOUND', `no start of ${asked} before its latest one is known`);
-  }
-  if (typeof run === 'number' && !follow && latest.every((last) => last < run)) {
-    throw new HamletError('NOT_FOUND', `there was no start number ${run} of ${asked} yet`);
-  }
 }

@@ -105,10 +105,10 @@ void t.test('a log is JSON lines with the name of who wrote them', (t) => {
   t.match(
     lines.map((line) => JSON.parse(line) as object),
     [
-      { level: 30, component: 'hamlet.certs', count: 3, msg: 'three of them', time: Number },
+      { level: 30, name: 'hamlet.certs', count: 3, msg: 'three of them', time: Number },
       {
         level: 50,
-        component: 'hamlet.certs',
+        name: 'hamlet.certs',
         msg: 'it broke',
         err: { message: 'broken', stack: /log\.test/ },
       },
@@ -130,6 +130,6 @@ void t.test('a log that nobody has read says how much is missing', async (t) => 
   });
   const lines = text.split('\n').slice(0, -1);
   const last = JSON.parse(lines.pop() ?? '') as { dropped: number };
-  t.match(last, { level: 40, component: 'hamlet', msg: /lines were dropped here/ });
+  t.match(last, { level: 40, name: 'hamlet', msg: /lines were dropped here/ });
   t.equal(lines.length + last.dropped, 20_000);
 });

@@ -227,3 +227,22 @@ void t.test('lines of another node are not taken for this one’s', async (t) =>
   t.same(readdirSync(dir), []);
   await log.close();
 });
+
+void t.test('a log that fills segment after segment is told from one that does not', async (t) => {
+  const source = new Source();
+  const log = new SegmentLog({ ring: source.ring, dir: t.testdir(), files: segmentFiles, segmentBytes });
+  await log.open();
+  const startMs = performance.now();
+  while (log.segments.raw.length < 15) {
+    source.write(`${'x'.repeat(100)}\n`);
+    await log.write();
+  }
+  t.notOk(log.segments.isFlooded(startMs), '15 segments');
+  while (log.segments.raw.length < 16) {
+    source.write(`${'x'.repeat(100)}\n`);
+    await log.write();
+  }
+  t.ok(log.segments.isFlooded(startMs), '16 segments in no time');
+  t.notOk(log.segments.isFlooded(performance.now() + 1_000), 'a second later');
+  await log.close();
+});

@@ -29,18 +29,18 @@ void t.test('the formats of the components', (t) => {
       { severity: 'warn', writtenAtMs: at('2026-11-23T13:59:58.123Z') },
     ],
     [
-      '{"level":30,"time":1795528798250,"component":"hamlet","msg":"x"}',
+      '{"level":30,"time":1795528798250,"name":"hamlet","msg":"x"}',
       { severity: 'info', writtenAtMs: 1_795_528_798_250, subject: '' },
     ],
     [
-      '{"level":40,"time":1,"component":"hamlet.kubelet","component":"etcd","cause":"exit code 1"}',
+      '{"level":40,"time":1,"name":"hamlet.kubelet","component":"etcd","cause":"exit code 1"}',
       { severity: 'warn', subject: 'etcd' },
     ],
     [
-      '{"level":50,"time":1,"component":"hamlet","worker":"certs","cause":{}}',
+      '{"level":50,"time":1,"name":"hamlet","worker":"certs","cause":{}}',
       { severity: 'error', subject: 'hamlet.certs' },
     ],
-    ['{"level":30,"time":1,"component":"hamlet.reconciler","object":"Pod x"}', { subject: 'Pod x' }],
+    ['{"level":30,"time":1,"name":"hamlet.reconciler","object":"Pod x"}', { subject: 'Pod x' }],
     ['panic: runtime error: index out of range', { severity: 'fatal' }],
     ['fatal error: all goroutines are asleep', { severity: 'fatal' }],
   ];

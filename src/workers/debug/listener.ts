@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { HamletError, errnoOf } from '../../lib/errors.js';
 import { limits, type Refusals } from './limits.js';
-import { adminGroup, groupId, tcpPeer, unixPeer, type Peer } from './peer.js';
+import { adminGroup, groupId, tcpPeers, unixPeer, type Peer } from './peer.js';
 
 export interface Listener {
   /** The TCP port; 0 on a Unix socket. */
@@ -56,11 +56,22 @@ export async function listenTcp(
   gate: Gate,
   onConnection: OnConnection,
 ): Promise<Listener> {
-  return listenOn(
-    createServer((socket) => gate.admit(socket, tcpPeer(socket), onConnection)),
-    address,
-    port,
-  );
+  const arrived: Socket[] = [];
+  const admitAll = (): void => {
+    const sockets = arrived.splice(0);
+    const peers = tcpPeers(sockets);
+    for (const [index, peer] of peers.entries()) {
+      const socket = sockets[index];
+      if (socket !== undefined && !socket.destroyed) gate.admit(socket, peer, onConnection);
+    }
+  };
+  // All that arrive in one turn of the event loop are looked up together.
+  const server = createServer((socket) => {
+    // The gate does the same, but has not seen it yet.
+    socket.on('error', () => socket.destroy());
+    if (arrived.push(socket) === 1) setImmediate(admitAll);
+  });
+  return listenOn(server, address, port);
 }
 
 /** Has a server listen on an address; throws as listenTcp() does. */

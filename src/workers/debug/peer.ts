@@ -31,15 +31,27 @@ export function unixPeer(socket: Socket): Peer {
   return { transport: 'unix', uid: undefined, role: 'admin', inode: inodeOf(socket), remoteInode: undefined };
 }
 
-/** The owner of the other end of a TCP connection over loopback: /proc/net/tcp has a row for each end (proc(5)). */
-export function tcpPeer(socket: Socket): Peer {
-  const { remoteAddress, remotePort, localAddress, localPort } = socket;
-  const row =
-    remoteAddress === undefined || localAddress === undefined
-      ? undefined
-      : ownerOf(tcpEnd(remoteAddress, remotePort), tcpEnd(localAddress, localPort));
-  const role = row === undefined ? 'none' : roleOf(row.uid);
-  return { transport: 'tcp', uid: row?.uid, role, inode: undefined, remoteInode: row?.inode };
+/**
+ * The owner of the other end of each TCP connection over loopback: /proc/net/tcp has a row for each end (proc(5)).
+ * It has every connection of the machine, so it is read for all of these at once. They have to be open on this side:
+ * as long as they are, nobody else can have the other end's port.
+ *
+ * An end that is being closed has no owner any more, and the kernel prints that as root: such rows do not count, and a
+ * row that was read in that very moment is not the same a second time.
+ */
+export function tcpPeers(sockets: readonly Socket[]): Peer[] {
+  const [first, second] = [connectionTable(), connectionTable()];
+  return sockets.map((socket) => {
+    const needle = rowOfOtherEnd(socket);
+    const [before, row] = [establishedRow(first, needle), establishedRow(second, needle)];
+    const isOwned = row !== undefined && before?.uid === row.uid && before.inode === row.inode;
+    return {
+      ...{ transport: 'tcp', inode: undefined },
+      uid: isOwned ? row.uid : undefined,
+      role: isOwned ? roleOf(row.uid) : 'none',
+      remoteInode: isOwned ? row.inode : undefined,
+    };
+  });
 }
 
 /** Somebody on another machine, of whom only the address is known as yet. */
@@ -153,25 +165,23 @@ interface Row {
   readonly inode: number;
 }
 
-/**
- * The row of an end that its process has open. One that is being closed has no owner any more, and the kernel prints
- * that as root: such rows do not count, and a row that was read in that very moment is not the same a second time.
- */
-function ownerOf(local: string, remote: string): Row | undefined {
-  const first = establishedRow(local, remote);
-  const second = first === undefined ? undefined : establishedRow(local, remote);
-  return first?.uid === second?.uid && first?.inode === second?.inode ? second : undefined;
+function connectionTable(): string {
+  return readFileSync('/proc/net/tcp', 'latin1');
 }
 
-/** State 01 is ESTABLISHED (include/net/tcp_states.h). */
-function establishedRow(local: string, remote: string): Row | undefined {
-  const needle = `: ${local} ${remote} 01 `;
-  const line = readFileSync('/proc/net/tcp', 'latin1')
-    .split('\n')
-    .find((candidate) => candidate.includes(needle));
-  // sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
-  const fields = line?.trim().split(/\s+/);
-  const [uid, inode] = [Number(fields?.[7]), Number(fields?.[9])];
+/** How the row of the other end begins, after its number. State 01 is ESTABLISHED (include/net/tcp_states.h). */
+function rowOfOtherEnd({ remoteAddress, remotePort, localAddress, localPort }: Socket): string | undefined {
+  // Whoever has gone already has no address.
+  if (remoteAddress === undefined || localAddress === undefined) return undefined;
+  return `: ${tcpEnd(remoteAddress, remotePort)} ${tcpEnd(localAddress, localPort)} 01 `;
+}
+
+function establishedRow(table: string, needle: string | undefined): Row | undefined {
+  const start = needle === undefined ? -1 : table.indexOf(needle);
+  if (start < 0) return undefined;
+  // :, local, remote, state, queues, timer, retransmits, uid, timeout, inode
+  const fields = table.slice(start, table.indexOf('\n', start)).split(/\s+/);
+  const [uid, inode] = [Number(fields[7]), Number(fields[9])];
   return Number.isInteger(uid) && inode > 0 ? { uid, inode } : undefined;
 }
 

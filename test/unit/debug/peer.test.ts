@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import path from 'node:path';
 import t from 'tap';
-import { groupId, processOf, roleOf, tcpPeer } from '../../../src/workers/debug/peer.js';
+import { groupId, processOf, roleOf, tcpPeers } from '../../../src/workers/debug/peer.js';
 
 void t.test('roles follow users and groups', async (t) => {
   const folder = t.testdir({
@@ -27,26 +27,34 @@ void t.test('roles follow users and groups', async (t) => {
   t.equal(groupId('nosuch', files.group), undefined);
 });
 
-void t.test('the other end of a TCP connection is known by its user and its process', async (t) => {
+void t.test('the other ends of TCP connections are known by their users and processes', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   t.teardown(() => server.close());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const connected = once(server, 'connection') as Promise<[Socket]>;
-  const script = `require('net').connect(${port}, '127.0.0.1').on('close', () => process.exit())`;
   const asRoot = process.geteuid?.() === 0;
-  const child = spawn(process.execPath, ['-e', script], asRoot ? { uid: 65_534, gid: 65_534 } : {});
-  t.teardown(() => child.kill());
-  const [socket] = await connected;
-  t.teardown(() => socket.destroy());
-  const peer = tcpPeer(socket);
-  t.equal(peer.uid, asRoot ? 65_534 : process.geteuid?.());
-  t.equal(peer.role, asRoot ? 'none' : 'admin');
-  t.match(processOf(peer.remoteInode ?? 0), { pid: child.pid, uid: peer.uid });
+  const script = `require('net').connect(${port}, '127.0.0.1').on('close', () => process.exit())`;
+  const connectAs = async (options: { readonly uid?: number; readonly gid?: number }) => {
+    const connected = once(server, 'connection') as Promise<[Socket]>;
+    const child = spawn(process.execPath, ['-e', script], options);
+    t.teardown(() => child.kill());
+    const [socket] = await connected;
+    t.teardown(() => socket.destroy());
+    return { child, socket };
+  };
+  const own = await connectAs({});
+  const other = await connectAs(asRoot ? { uid: 65_534, gid: 65_534 } : {});
+  const sockets = [own.socket, other.socket];
+  const [ownPeer, otherPeer] = tcpPeers(sockets);
+  t.match(ownPeer, { uid: process.geteuid?.(), role: 'admin' });
+  t.equal(otherPeer?.uid, asRoot ? 65_534 : process.geteuid?.());
+  t.equal(otherPeer?.role, asRoot ? 'none' : 'admin');
+  t.match(processOf(ownPeer?.remoteInode ?? 0), { pid: own.child.pid, uid: ownPeer?.uid });
+  t.match(processOf(otherPeer?.remoteInode ?? 0), { pid: other.child.pid, uid: otherPeer?.uid });
 
   // The kernel shows the rest of a connection without an owner as root's.
-  const exited = once(child, 'exit');
-  child.kill('SIGKILL');
+  const exited = once(other.child, 'exit');
+  other.child.kill('SIGKILL');
   await exited;
-  t.match(tcpPeer(socket), { uid: undefined, role: 'none' });
+  t.match(tcpPeers(sockets), [{ role: 'admin' }, { uid: undefined, role: 'none' }]);
 });

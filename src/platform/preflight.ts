@@ -41,20 +41,22 @@ export async function checkHost(config: Config): Promise<void> {
  */
 export async function checkPorts(config: Config, running: readonly string[] = []): Promise<void> {
   const problems = await Promise.all(
-    listeners(config).map(async ({ setting, port, address }) => {
-      if (running.includes(holders[setting])) return [];
-      if (await isFree(port, address)) return [];
+    listeners(config).map(async (listener) => {
+      const { setting, port } = listener;
+      if (running.includes(listener.holder) || (await isFree(listener))) return [];
       const holder = portHolder(port);
       const by = holder === undefined ? '' : ` by ${holder.name} (process ${holder.pid})`;
-      return [`port ${port} is taken${by}; set ports.${setting} in the configuration to another one`];
+      return [`port ${port} is taken${by}; set ${setting} in the configuration to another one`];
     }),
   );
   const found = problems.flat();
   if (found.length > 0) throw unfit(found.join('\n'), found);
 }
 
+type PortName = keyof Config['ports'];
+
 /** Who listens on which port. */
-const holders: Readonly<Record<keyof Config['ports'], ComponentName | 'hamlet'>> = {
+const holders: Readonly<Record<PortName, ComponentName | 'hamlet'>> = {
   debug: 'hamlet',
   apiserver: 'kube.apiserver',
   kubelet: 'kube.kubelet',
@@ -66,27 +68,34 @@ const holders: Readonly<Record<keyof Config['ports'], ComponentName | 'hamlet'>>
 };
 
 interface Listener {
-  readonly setting: keyof Config['ports'];
+  /** "ports.debug" */
+  readonly setting: string;
+  readonly holder: ComponentName | 'hamlet';
   readonly port: number;
   readonly address: string;
+  /** Whether the machine may get the address later: then nobody can have the port there yet. */
+  readonly isLater?: boolean;
 }
 
 /** Who will listen where: the API server and the kubelet for everybody, the rest for this machine alone. */
 function listeners({ ports, debug, kubeProxy }: Config): Listener[] {
-  const everywhere: readonly Listener['setting'][] = ['apiserver', 'kubelet'];
-  const ofProxy: readonly Listener['setting'][] = ['proxyHealth', 'proxyMetrics'];
-  return (Object.entries(ports) as [Listener['setting'], number][])
-    .filter(([setting]) => kubeProxy.enabled || !ofProxy.includes(setting))
-    .filter(([setting]) => debug.enabled || setting !== 'debug')
-    .map(([setting, port]) => ({
-      setting,
+  const everywhere: readonly PortName[] = ['apiserver', 'kubelet'];
+  const ofProxy: readonly PortName[] = ['proxyHealth', 'proxyMetrics'];
+  const named = (Object.entries(ports) as [PortName, number][])
+    .filter(([name]) => kubeProxy.enabled || !ofProxy.includes(name))
+    .filter(([name]) => debug.enabled || name !== 'debug')
+    .map(([name, port]) => ({
+      setting: `ports.${name}`,
+      holder: holders[name],
       port,
-      address: setting === 'debug' ? debug.address : everywhere.includes(setting) ? '0.0.0.0' : '127.0.0.1',
+      address: name === 'debug' ? debug.address : everywhere.includes(name) ? '0.0.0.0' : '127.0.0.1',
     }));
+  if (!debug.enabled || debug.remote === undefined) return named;
+  return [...named, { setting: 'debug.remote.port', holder: 'hamlet', isLater: true, ...debug.remote }];
 }
 
 /** Whether a server can listen there: tried, because nothing else is as sure, and closed again at once. */
-async function isFree(port: number, host: string): Promise<boolean> {
+async function isFree({ port, address: host, isLater = false }: Listener): Promise<boolean> {
   const server = createServer();
   try {
     await new Promise<void>((resolve, reject) => {
@@ -96,6 +105,7 @@ async function isFree(port: number, host: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (errnoOf(error) === 'EADDRINUSE') return false;
+    if (errnoOf(error) === 'EADDRNOTAVAIL' && isLater) return true;
     throw new HamletError('FAILED_PRECONDITION', `nothing can listen on ${host} port ${port}`, {
       cause: error,
     });

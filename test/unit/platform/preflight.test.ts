@@ -58,6 +58,23 @@ void t.test('without kube-proxy its ports may be taken', async (t) => {
   await checkPorts({ ...config, kubeProxy: { ...config.kubeProxy, enabled: false } });
 });
 
+void t.test('the port for other machines is looked at where it is wanted', async (t) => {
+  const config = await configOfFreePorts();
+  const server = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const at = (address: string, enabled = true) =>
+    checkPorts({ ...config, debug: { ...config.debug, enabled, remote: { address, port } } });
+  await t.rejects(at('0.0.0.0'), {
+    code: 'FAILED_PRECONDITION',
+    message: new RegExp(`^port ${port} is taken by .*; set debug\\.remote\\.port in the configuration`),
+  });
+  await at('0.0.0.0', false);
+  // TEST-NET-1 (RFC 5737): an address that the machine does not have, or not yet.
+  await at('192.0.2.1');
+});
+
 void t.test('the holder of a port', async (t) => {
   const server = createServer().listen(0, '::1');
   t.teardown(() => server.close());

@@ -9,6 +9,10 @@ import { print } from './output.js';
 /** What kubectl of every release from 1.20 on takes; newer ones ask for `v1` where the kubeconfig says so. */
 export const execApiVersion = 'client.authentication.k8s.io/v1beta1';
 
+/** How long before its end a credential is called old: this share of its life, and at most so many milliseconds. */
+const marginShare = 0.1;
+const maxMarginMs = 60_000;
+
 export const credential: Command = {
   name: 'credential',
   synopsis: 'credential',
@@ -42,7 +46,7 @@ Examples:
     const { user } = (parseYaml(reply.kubeconfig) as Kubeconfig).users[0] ?? {};
     if (user === undefined) throw new HamletError('INTERNAL', 'the node gave a kubeconfig without a user');
     const status = {
-      expirationTimestamp: new Date(reply.expiresAtMs).toISOString(),
+      expirationTimestamp: new Date(renewalMs(reply.expiresAtMs, Date.now())).toISOString(),
       clientCertificateData: fromBase64(user['client-certificate-data']),
       clientKeyData: fromBase64(user['client-key-data']),
     };
@@ -51,6 +55,14 @@ Examples:
     return 0;
   },
 };
+
+/**
+ * When kubectl is to ask again. That is before the end: a request takes its time, and clocks of two machines differ.
+ * client-go looks at it before each request, and fails one that arrives too late.
+ */
+function renewalMs(expiresAtMs: number, nowMs: number): number {
+  return expiresAtMs - Math.min(maxMarginMs, Math.max(0, expiresAtMs - nowMs) * marginShare);
+}
 
 interface Kubeconfig {
   readonly users: readonly {

@@ -59,7 +59,8 @@ void t.test('a credential is in the form that kubectl takes', async (t) => {
     apiVersion: 'client.authentication.k8s.io/v1beta1',
     kind: 'ExecCredential',
     status: {
-      expirationTimestamp: '2030-01-02T03:04:05.000Z',
+      // A minute before its end.
+      expirationTimestamp: '2030-01-02T03:03:05.000Z',
       clientCertificateData: 'CERT\n',
       clientKeyData: 'KEY\n',
     },

@@ -7,8 +7,9 @@ import { print, table, withoutControls } from './output.js';
 export const audit: Command = {
   name: 'audit',
   synopsis: 'audit [--tail N]',
-  summary: 'list the credentials that were issued, and to whom',
-  help: `List the credentials that the node has issued to debug clients: who asked, for whom, and until when they last.
+  summary: 'list the credentials that were issued or refused, and to whom',
+  help: `List the credentials that the node has issued to debug clients, or refused because its configuration forbids
+them: who asked, for whom, and until when they last.
 
 Usage: dbg audit [--tail N] [-o text|json]
 
@@ -49,17 +50,19 @@ Examples:
 };
 
 function asTable(credentials: readonly IssuedCredential[]): string {
-  const rows = credentials.map(({ atMs, transport, uid, pid, client, id, groups, serial, expiresAtMs }) =>
-    [
-      new Date(atMs).toISOString(),
-      transport,
-      whoAsked(uid, client),
-      pid === '' ? '-' : pid,
-      id,
-      groups.length === 0 ? '-' : groups.join(','),
-      serial.slice(0, 12),
-      new Date(expiresAtMs).toISOString(),
-    ].map(withoutControls),
+  const rows = credentials.map(
+    ({ atMs, transport, uid, pid, client, id, groups, serial, expiresAtMs, refused }) =>
+      [
+        new Date(atMs).toISOString(),
+        transport,
+        whoAsked(uid, client),
+        pid === '' ? '-' : pid,
+        id,
+        groups.length === 0 ? '-' : groups.join(','),
+        ...(refused === ''
+          ? [serial.slice(0, 12), new Date(expiresAtMs).toISOString()]
+          : ['-', `refused (${refused})`]),
+      ].map(withoutControls),
   );
   return table([['TIME', 'OVER', 'BY', 'PID', 'IDENTITY', 'GROUPS', 'SERIAL', 'ENDS'], ...rows]);
 }
@@ -71,5 +74,6 @@ function whoAsked(uid: string, client: string): string {
 }
 
 function asJson({ atMs, expiresAtMs, ...rest }: IssuedCredential) {
-  return { time: new Date(atMs).toISOString(), ...rest, ends: new Date(expiresAtMs).toISOString() };
+  const ends = rest.refused === '' ? new Date(expiresAtMs).toISOString() : '';
+  return { time: new Date(atMs).toISOString(), ...rest, ends };
 }

@@ -65,16 +65,18 @@ export const caller = v.strictObject({
 });
 export type Caller = v.InferOutput<typeof caller>;
 
-/** One credential that was handed out to a debug client. */
+/** One credential that was handed out to a debug client, or that the configuration forbade. */
 export const issuedCredential = v.strictObject({
   /** Wall clock, milliseconds since the epoch. */
   atMs: v.number(),
   caller,
   id: v.string(),
   groups: v.array(v.string()),
-  /** Hex. */
+  /** Hex; empty, and the end 0, for one that was refused. */
   serial: v.string(),
   expiresAtMs: v.number(),
+  /** The setting that forbade it. */
+  refused: v.optional(v.string()),
 });
 export type IssuedCredential = v.InferOutput<typeof issuedCredential>;
 
@@ -143,7 +145,7 @@ export const certs = service('certs', {
     v.strictObject({ pem: v.string(), expiresAtMs: v.number() }),
     { deadlineMs: 5_000, idempotent: true },
   ),
-  /** The record of debugKubeconfig and debugClient: the last credentials that were given, oldest first. */
+  /** The record of debugKubeconfig and debugClient: the last credentials that were given or refused, oldest first. */
   issued: unary(
     v.strictObject({ last: v.pipe(count, v.maxValue(10_000)) }),
     v.strictObject({ credentials: v.array(issuedCredential) }),

@@ -16,7 +16,7 @@ import { HamletError } from '../../lib/errors.js';
 const defaultMaxBytes = 1024 * 1024;
 
 /**
- * The record of every credential that was handed out: a file of JSON lines in the state folder, 0600, and the one that
+ * The record of every credential that was handed out, or that the configuration forbade: a file of JSON lines in the state folder, 0600, and the one that
  * was full before it.
  */
 export class AuditTrail {

@@ -12,7 +12,7 @@ import type { WorkerName } from '../../lib/names.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import type { AuditTrail } from './audit.js';
 import { bundle, credentialFiles } from './credentials.js';
-import { checkPolicy, type IssuePolicy } from './issue-policy.js';
+import { refusalOf, type IssuePolicy } from './issue-policy.js';
 import { isOverdue, isPending, type Encryption } from './encryption.js';
 import { issueClient } from './issue.js';
 import { kubeconfig } from './kubeconfig.js';
@@ -181,7 +181,20 @@ export class CertsService {
     if ([id, ...groups].some((text) => /\p{Cc}/u.test(text))) {
       throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
     }
-    checkPolicy(this.#policy, id, groups);
+    const refusal = refusalOf(this.#policy, id, groups);
+    if (refusal !== undefined) {
+      const { setting, message } = refusal;
+      this.#audit.add({
+        atMs: this.#now(),
+        caller,
+        id,
+        groups,
+        serial: '',
+        expiresAtMs: 0,
+        refused: setting,
+      });
+      throw new HamletError('PERMISSION_DENIED', message);
+    }
     const pki = this.#readyNow();
     const issued = await this.#issueClient(pki, client(id, groups), request.ttlSeconds, caller, signal);
     return {

@@ -141,14 +141,17 @@ export function debugHandlers(
       const last = tail === 0 ? defaultRecords : tail;
       const { credentials } = await reaching('hamlet.certs', certs.issued({ last }, options));
       return {
-        credentials: credentials.map(({ caller: { transport, uid, pid, certificate }, ...rest }) => ({
-          ...rest,
-          transport,
-          client: certificate?.name ?? '',
-          clientSerial: certificate?.serial ?? '',
-          uid: uid === null ? '' : String(uid),
-          pid: pid === null ? '' : String(pid),
-        })),
+        credentials: credentials.map(
+          ({ caller: { transport, uid, pid, certificate }, refused, ...rest }) => ({
+            ...rest,
+            refused: refused ?? '',
+            transport,
+            client: certificate?.name ?? '',
+            clientSerial: certificate?.serial ?? '',
+            uid: uid === null ? '' : String(uid),
+            pid: pid === null ? '' : String(pid),
+          }),
+        ),
       };
     },
 

@@ -241,6 +241,16 @@ void t.test('the policy says for whom nothing is issued', async (t) => {
   for (const id of ['janet', 'xjane', 'ops', 'x ops:y']) {
     await t.rejects(ask(id), { code: 'PERMISSION_DENIED', message: /debug.identities/ }, id);
   }
+  const { credentials } = await service.handlers.issued({ last: 6 }, debug);
+  t.same(
+    credentials.map(({ id, serial, expiresAtMs, refused }) => [id, serial !== '', expiresAtMs > 0, refused]),
+    [
+      ['ops:x', true, true, undefined],
+      ['jane', false, false, 'debug.allowMasters'],
+      ...['janet', 'xjane', 'ops', 'x ops:y'].map((id) => [id, false, false, 'debug.identities']),
+    ],
+    'refusals are on record',
+  );
 });
 
 void t.test('a rotation is asked for by debug clients, and waits for the kubelet worker', async (t) => {

@@ -317,6 +317,7 @@ void t.test('audit', async (t) => {
     groups: ['ops', 'dev'],
     serial: '0123456789abcdef',
     expiresAtMs: 3_600_000,
+    refused: '',
   };
   let asked = -1;
   const endpoint = await serveDebugApi(t, {
@@ -335,6 +336,9 @@ void t.test('audit', async (t) => {
   t.match(JSON.parse(json), [{ id: 'jane', uid: '1001', ends: '1970-01-01T01:00:00.000Z' }]);
   Object.assign(record, { transport: 'tls', uid: '', client: 'ann', clientSerial: '47' });
   t.match((await run(['audit'], endpoint))[0], /\n1970-01-01T00:00:00.000Z +tls +ann +- +jane /);
+  Object.assign(record, { serial: '', expiresAtMs: 0, refused: 'debug.allowMasters' });
+  t.match((await run(['audit'], endpoint))[0], / jane +ops,dev +- +refused \(debug\.allowMasters\)\n$/);
+  t.match(JSON.parse((await run(['audit', '-o', 'json'], endpoint))[0]), [{ serial: '', ends: '' }]);
   t.match(await run(['audit', '--tail', 'x'], endpoint), ['', /--tail takes a number/, 2]);
 });
 

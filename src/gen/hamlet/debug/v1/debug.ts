@@ -725,7 +725,7 @@ export function decodeListIssuedCredentialsResponse(bytes: Uint8Array): ListIssu
   return message;
 }
 
-/** IssuedCredential is one kubeconfig that was handed out. */
+/** IssuedCredential is one credential that was handed out, or that the configuration forbade. */
 export interface IssuedCredential {
   /** When, in milliseconds since the Unix epoch. */
   readonly atMs: number;
@@ -747,6 +747,8 @@ export interface IssuedCredential {
   readonly client: string;
   /** The serial number of that certificate in hex. */
   readonly clientSerial: string;
+  /** The setting that forbade it, such as `debug.allowMasters`; then there is no serial number, and its end is 0. */
+  readonly refused: string;
 }
 
 export function encodeIssuedCredential(message: IssuedCredential): Buffer {
@@ -761,11 +763,12 @@ export function encodeIssuedCredential(message: IssuedCredential): Buffer {
   if (message.expiresAtMs !== 0) writer.int64(8, message.expiresAtMs);
   if (message.client !== '') writer.string(9, message.client);
   if (message.clientSerial !== '') writer.string(10, message.clientSerial);
+  if (message.refused !== '') writer.string(11, message.refused);
   return writer.finish();
 }
 
 export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
-  const message: { atMs: number; transport: string; uid: string; pid: string; id: string; groups: string[]; serial: string; expiresAtMs: number; client: string; clientSerial: string } = {
+  const message: { atMs: number; transport: string; uid: string; pid: string; id: string; groups: string[]; serial: string; expiresAtMs: number; client: string; clientSerial: string; refused: string } = {
     atMs: 0,
     transport: '',
     uid: '',
@@ -776,6 +779,7 @@ export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
     expiresAtMs: 0,
     client: '',
     clientSerial: '',
+    refused: '',
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -809,6 +813,9 @@ export function decodeIssuedCredential(bytes: Uint8Array): IssuedCredential {
         break;
       case 82: // field 10
         message.clientSerial = reader.string();
+        break;
+      case 90: // field 11
+        message.refused = reader.string();
         break;
       default:
         reader.skip();
@@ -1593,7 +1600,7 @@ export const nodeDebugService = {
     responseSerialize: encodeGetBootResponse,
     responseDeserialize: decodeGetBootResponse,
   },
-  /** ListIssuedCredentials gives the record of the kubeconfigs that were issued, oldest first. */
+  /** ListIssuedCredentials gives the record of the credentials that were issued or refused, oldest first. */
   listIssuedCredentials: {
     path: '/hamlet.debug.v1.NodeDebugService/ListIssuedCredentials',
     requestStream: false,

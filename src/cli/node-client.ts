@@ -185,6 +185,7 @@ function remedyFor(endpoint: string, details: string): string {
   if (certificateFile() !== undefined && !endpoint.startsWith('unix:')) {
     return ', or it does not take this certificate; "dbg logs hamlet.debug" on the node says why';
   }
-  if (/^(unix|127|localhost|\[::1\])/.test(endpoint)) return '; start one with: npm start';
+  if (/^(unix|127|localhost|\[::1\])/.test(endpoint))
+    return '; start one with: npm start (with debug.enabled: false it answers nobody)';
   return '; on another machine it takes --cert FILE and the port of debug.remote, see dbg help client-certificate';
 }

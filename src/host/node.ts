@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { allConditionNames, componentNames, type WorkerName } from '../lib/names.js';
 import { messageOf } from '../lib/errors.js';
@@ -188,6 +189,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     if (config.debug.enabled) {
       const { address, remote } = config.debug;
       start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug, remote }));
+    } else {
+      // A run that was killed has left it.
+      rmSync(run.debugSocket, { force: true });
     }
     const startLogs = () => start('logs', () => pipes.workerData());
     const waiting = waitForMachine(config, board, signal);

@@ -107,7 +107,7 @@ void t.test('without a node every command says so and what to do', async (t) => 
     'a gRPC server that is no node',
   );
   server.forceShutdown();
-  const message = `dbg: no node answers at ${endpoint}; start one with: npm start\n`;
+  const message = `dbg: no node answers at ${endpoint}; start one with: npm start (with debug.enabled: false it answers nobody)\n`;
   for (const args of [
     ['logs', 'etcd'],
     ['condition'],

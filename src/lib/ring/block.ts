@@ -18,6 +18,17 @@ export interface RingLine {
 /** Bytes behind the data of a line that was cut: its true length. */
 export const trueLengthBytes = 4;
 
+/** Makes room for an index of so many words, and for so many bytes of lines. */
+export type MakeRoom = (
+  words: number,
+  bytes: number,
+) => { readonly index: Uint32Array<ArrayBuffer>; readonly data: Buffer<ArrayBuffer> };
+
+export const newRoom: MakeRoom = (words, bytes) => ({
+  index: new Uint32Array(words),
+  data: Buffer.allocUnsafeSlow(bytes),
+});
+
 /** Lines that were copied out of a ring, decoded one by one as they are asked for. */
 export class LineBlock {
   /** The number of the first line. */
@@ -64,6 +75,14 @@ export class LineBlock {
     const start = (this.#word(left, lineWord.start) - this.#word(0, lineWord.start)) >>> 0;
     const index = this.#index.subarray(left * lineWords);
     return new LineBlock(this.sequence + left, this.count - left, index, this.data.subarray(start));
+  }
+
+  /** The same lines in memory of their own. */
+  clone(): LineBlock {
+    const { index, data } = newRoom(this.#index.length, this.data.length);
+    index.set(this.#index);
+    this.data.copy(data);
+    return new LineBlock(this.sequence, this.count, index, data);
   }
 
   /** The number behind the last line. */

@@ -1,4 +1,4 @@
-import { LineBlock } from './block.js';
+import { LineBlock, newRoom, type MakeRoom } from './block.js';
 import { lineWord, lineWords, ringViews, ringWord, type RingLimits, type RingMemory } from './memory.js';
 
 /** What the lines of one batch have in common. */
@@ -131,13 +131,14 @@ export class Ring {
 
   /**
    * Copies the lines from number `from` up to, not including, `to`; both are moved to what is held. Stops when
-   * `maxBytes` are reached, newlines counted.
+   * `maxBytes` are reached, newlines counted. The copy lies in what `makeRoom` gives.
    */
-  copy(from: number, to: number, maxBytes = Infinity): LineBlock {
+  copy(from: number, to: number, maxBytes = Infinity, makeRoom: MakeRoom = newRoom): LineBlock {
     const begin = Math.min(Math.max(from, this.first), this.written);
     const end = this.#endOf(begin, Math.min(Math.max(to, begin), this.written), maxBytes);
     const count = end - begin;
-    const index = new Uint32Array((count + 1) * lineWords);
+    const bytes = (this.#start(end) - this.#start(begin)) >>> 0;
+    const { index, data } = makeRoom((count + 1) * lineWords, bytes);
     const at = this.#slot(begin);
     const untilWrap = this.#index.subarray(at, Math.min(at + index.length, this.#index.length));
     index.set(untilWrap);
@@ -145,7 +146,6 @@ export class Ring {
     // What lies behind the start of the line to come is of a line that was overwritten.
     index.fill(0, count * lineWords + 1);
     const position = this.#tail + ((this.#start(begin) - this.#tail) >>> 0);
-    const data = Buffer.allocUnsafeSlow((this.#start(end) - this.#start(begin)) >>> 0);
     this.#copyOut(position, data);
     return new LineBlock(begin, count, index, data);
   }

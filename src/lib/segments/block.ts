@@ -50,29 +50,47 @@ export interface BlockInfo {
   readonly bytes: number;
 }
 
-/** The bytes of a block, as it is or packed: its header, and what follows it, to be written one behind the other. */
-export function encodeBlock(block: LineBlock, packed: boolean): readonly [Buffer, ...Buffer[]] {
+/**
+ * The bytes of a block, as it is or packed. One whose index and lines lie behind room for a header is not copied; the
+ * header is written into that room.
+ */
+export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
   const index = packed ? deltasOf(block.index) : block.index;
   const unpacked = index.byteLength + block.data.length;
   const { latestMs, lastRun } = block.summary();
-  const parts = [Buffer.from(index.buffer, index.byteOffset, index.byteLength), block.data];
-  const payload = packed ? [deflateRawSync(Buffer.concat(parts), { level: deflateLevel })] : parts;
-  const header = Buffer.alloc(headerBytes);
+  const bytes = packed ? pack(index, block.data) : withHeader(index, block.data);
+  const header = bytes.subarray(0, headerBytes);
   header.writeUInt32LE(magic, at.magic);
-  header.writeUInt32LE(lengthOf(payload), at.stored);
+  header.writeUInt32LE(bytes.length - headerBytes, at.stored);
   header.writeUInt32LE(unpacked, at.unpacked);
   header.writeUInt32LE(block.count, at.count);
   header.writeDoubleLE(block.sequence, at.sequence);
   header.writeDoubleLE(latestMs, at.latest);
   header.writeUInt32LE(lastRun, at.run);
   header.writeUInt32LE(packed ? codec.deflate : codec.none, at.codec);
-  header.writeUInt32LE(checksum(header, ...payload), at.checksum);
-  return [header, ...payload];
+  header.writeUInt32LE(checksum(bytes), at.checksum);
+  return bytes;
 }
 
-/** How long some buffers are together. */
-export const lengthOf = (parts: readonly Buffer[]): number =>
-  parts.reduce((sum, { length }) => sum + length, 0);
+const bytesOf = ({ buffer, byteOffset, byteLength }: Readonly<Uint32Array<ArrayBuffer>>): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+function pack(index: Readonly<Uint32Array<ArrayBuffer>>, data: Buffer): Buffer {
+  const payload = Buffer.concat([bytesOf(index), data]);
+  return Buffer.concat([Buffer.alloc(headerBytes), deflateRawSync(payload, { level: deflateLevel })]);
+}
+
+/** Index and lines with room for a header in front of them. */
+function withHeader(index: Readonly<Uint32Array<ArrayBuffer>>, data: Buffer): Buffer {
+  const length = headerBytes + index.byteLength + data.length;
+  const isInPlace =
+    index.buffer === data.buffer &&
+    index.byteOffset === headerBytes &&
+    data.byteOffset === headerBytes + index.byteLength;
+  return isInPlace
+    ? Buffer.from(index.buffer, 0, length)
+    : Buffer.concat([Buffer.alloc(headerBytes), bytesOf(index), data], length);
+}
 
 /** What the header of the block at `offset` says; nothing is checked. */
 export function headerOf(bytes: Buffer, offset: number): BlockInfo {
@@ -133,10 +151,7 @@ export function* joinBlocks(blocks: Iterable<LineBlock>): Generator<LineBlock, v
   if (waiting.length > 0) yield LineBlock.join(waiting);
 }
 
-/** Of a block that begins with its header; it may lie in several parts. */
-function checksum(header: Buffer, ...others: readonly Buffer[]): number {
-  return others.reduce((sum, part) => crc32(part, sum), crc32(header.subarray(at.stored)));
-}
+const checksum = (block: Buffer): number => crc32(block.subarray(at.stored));
 
 /** One line's index is much like the next one's: as differences it is mostly zeros, which pack to next to nothing. */
 function deltasOf(index: Readonly<Uint32Array>): Uint32Array<ArrayBuffer> {

@@ -53,7 +53,7 @@ export function* decodeBlocks(bytes: Buffer): Generator<LineBlock, void> {
  */
 export function packSegment({ from, to }: { readonly from: string; readonly to: string }): number {
   const packed = Buffer.concat(
-    [...joinBlocks(decodeBlocks(readFileSync(from)))].flatMap((block) => encodeBlock(block, true)),
+    [...joinBlocks(decodeBlocks(readFileSync(from)))].map((block) => encodeBlock(block, true)),
   );
   writeFileAtomic(to, packed, 0o600);
   return packed.length;

@@ -5,6 +5,7 @@ import type { Log } from '../../lib/log.js';
 import type { LineBlock } from '../../lib/ring/block.js';
 import { startOf, type SegmentSettings } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
+import { BlockPool } from './block-pool.js';
 import { LogEnds } from './log-ends.js';
 import { segmentFiles, type SegmentFiles } from './segment-files.js';
 import { isFull, SegmentLog, type Start } from './segment-log.js';
@@ -43,6 +44,7 @@ export class Archive {
   readonly #options: ArchiveOptions;
   readonly #logs: ReadonlyMap<string, SegmentLog>;
   readonly #stop = new AbortController();
+  readonly #pool = new BlockPool();
   readonly #packing = new Set<string>();
   readonly #ends: LogEnds;
   #toldMs = -Infinity;
@@ -61,7 +63,7 @@ export class Archive {
     this.#logs = new Map(
       [...rings].map(([name, ring]) => [
         name,
-        new SegmentLog({ ring, dir: path.join(settings.dir, name), files, segmentBytes }),
+        new SegmentLog({ ring, pool: this.#pool, dir: path.join(settings.dir, name), files, segmentBytes }),
       ]),
     );
     this.ready = this.#open();
@@ -147,6 +149,7 @@ export class Archive {
       ),
     );
     await this.#try(() => this.#keepBudget());
+    this.#pool.trim();
   }
 
   /** Writes a log. On a full disk the oldest segments make room for the newest lines. */

@@ -2,6 +2,7 @@ import { errnoOf } from '../../lib/errors.js';
 import type { LineBlock } from '../../lib/ring/block.js';
 import type { Ring } from '../../lib/ring/ring.js';
 import { blockBytes, joinBlocks, type BlockInfo } from '../../lib/segments/block.js';
+import type { BlockPool } from './block-pool.js';
 import { Segments, type SegmentsOptions } from './segments.js';
 
 /** Lines that wait for the disk, at most: what comes while one write is under way, and no more. */
@@ -15,6 +16,8 @@ export interface Start {
 
 export interface SegmentLogOptions extends SegmentsOptions {
   readonly ring: Ring;
+  /** Memory for lines on their way to the disk; many logs share it. */
+  readonly pool: BlockPool;
 }
 
 /**
@@ -25,6 +28,7 @@ export class SegmentLog {
   /** What is on disk. */
   readonly segments: Segments;
   readonly #ring: Ring;
+  readonly #pool: BlockPool;
   /** Lines on their way to the disk, and those behind them. */
   #writing: LineBlock[] = [];
   #pending: LineBlock[] = [];
@@ -34,8 +38,9 @@ export class SegmentLog {
   #isOpen = false;
   #write: Promise<void> | undefined;
 
-  constructor({ ring, ...options }: SegmentLogOptions) {
+  constructor({ ring, pool, ...options }: SegmentLogOptions) {
     this.#ring = ring;
+    this.#pool = pool;
     // Lines that are on disk already go when that is known: others could be overwritten before.
     this.#next = ring.first;
     this.segments = new Segments(options);
@@ -72,7 +77,7 @@ export class SegmentLog {
   /** Copies what is new out of the ring, as far as there is room. */
   take(): void {
     while (this.#next < this.#ring.written && this.#pendingBytes < maxPendingBytes) {
-      const block = this.#ring.copy(this.#next, Infinity, blockBytes);
+      const block = this.#ring.copy(this.#next, Infinity, blockBytes, this.#pool.makeRoom);
       this.#pending.push(block);
       this.#pendingBytes += block.data.length;
       this.#next = block.end;
@@ -99,7 +104,7 @@ export class SegmentLog {
     try {
       while (this.#writing.length > 0) {
         const count = await this.segments.append(this.#writing);
-        this.#writing = this.#writing.slice(count);
+        for (const block of this.#writing.splice(0, count)) this.#pool.giveBack(block);
         await this.segments.closeFull();
       }
     } catch (error) {
@@ -113,13 +118,13 @@ export class SegmentLog {
   /** The first lines whose number is `sequence` or higher, a block of them; undefined when none are here. */
   async linesFrom(sequence: number): Promise<LineBlock | undefined> {
     const onDisk = await this.segments.linesFrom(sequence);
-    return onDisk ?? this.#inMemory.find((block) => block.end > sequence);
+    return onDisk ?? this.#inMemory.find((block) => block.end > sequence)?.clone();
   }
 
   /** The last lines whose number is below `sequence`, a block of them; undefined when none are here. */
   async linesBefore(sequence: number): Promise<LineBlock | undefined> {
     const inMemory = this.#inMemory.findLast((block) => block.sequence < sequence);
-    return inMemory ?? (await this.segments.linesBefore(sequence));
+    return inMemory?.clone() ?? (await this.segments.linesBefore(sequence));
   }
 
   /** The first number of the first block that may have such lines; undefined when none here has. */

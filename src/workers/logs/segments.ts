@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { LineBlock } from '../../lib/ring/block.js';
-import { encodeBlock, headerOf, lengthOf, type BlockInfo } from '../../lib/segments/block.js';
+import { encodeBlock, headerOf, type BlockInfo } from '../../lib/segments/block.js';
 import { addEntry, scanSegment, type Entry } from '../../lib/segments/segment.js';
 import type { OpenSegment, SegmentFiles } from './segment-files.js';
 import { infoOf, packedFile, parseName, rawFile, SegmentReader, type Segment } from './segment.js';
@@ -112,25 +112,25 @@ export class Segments {
    */
   async append(lines: readonly LineBlock[]): Promise<number> {
     const active = (this.#active ??= await this.#begin(lines[0]?.sequence ?? 0));
-    const blocks: (readonly [Buffer, ...Buffer[]])[] = [];
+    const blocks: Buffer[] = [];
     let end = active.bytes;
     for (const block of lines) {
-      const parts = encodeBlock(block, false);
-      blocks.push(parts);
-      end += lengthOf(parts);
+      const bytes = encodeBlock(block, false);
+      blocks.push(bytes);
+      end += bytes.length;
       if (end >= this.#segmentBytes) break;
     }
     active.isSynced = false;
     try {
-      await active.handle.write(blocks.flat(), active.bytes);
+      await active.handle.write(blocks, active.bytes);
     } catch (error) {
       // What is behind the end must not be taken for a block when another end is written over it.
       await active.handle.truncate(active.bytes).catch(() => undefined);
       throw error;
     }
-    for (const parts of blocks) {
-      addEntry(active.entries, { ...headerOf(parts[0], 0), offset: active.bytes });
-      active.bytes += lengthOf(parts);
+    for (const bytes of blocks) {
+      addEntry(active.entries, { ...headerOf(bytes, 0), offset: active.bytes });
+      active.bytes += bytes.length;
     }
     return blocks.length;
   }

@@ -13,6 +13,7 @@ import {
 import { Ring } from '../../../src/lib/ring/ring.js';
 import { LineBlock, type RingLine } from '../../../src/lib/ring/block.js';
 import { decodeBlock, encodeBlock, readBlock } from '../../../src/lib/segments/block.js';
+import { BlockPool } from '../../../src/workers/logs/block-pool.js';
 import { segmentFiles } from '../../../src/workers/logs/segment-files.js';
 import { SegmentLog } from '../../../src/workers/logs/segment-log.js';
 import { Death, FailingFiles, type Loss } from './failing-files.js';
@@ -88,7 +89,7 @@ interface Outcome {
 async function live(dir: string, steps: readonly Step[], stepsToLive: number): Promise<Outcome> {
   const files = new FailingFiles(stepsToLive);
   const source = new Source();
-  const log = new SegmentLog({ ring: source.ring, dir, files, segmentBytes });
+  const log = new SegmentLog({ pool: new BlockPool(), ring: source.ring, dir, files, segmentBytes });
   const written: string[] = [];
   let synced = 0;
   const packAll = async () => {
@@ -131,7 +132,13 @@ void t.test(
             const dir = join(folder, String(n));
             const { written, synced, files, source } = await live(dir, steps, n);
             files.cutPower(loss);
-            const log = new SegmentLog({ ring: new Source(2).ring, dir, files: segmentFiles, segmentBytes });
+            const log = new SegmentLog({
+              pool: new BlockPool(),
+              ring: new Source(2).ring,
+              dir,
+              files: segmentFiles,
+              segmentBytes,
+            });
             await log.open();
             const lines = await readAll(log);
             const texts = textsOf(lines);
@@ -146,7 +153,13 @@ void t.test(
               throw new Error(`${what}: numbers`);
             await log.close();
             // A logs worker that died, in a Hamlet that lives: its successor has the ring and misses nothing.
-            const successor = new SegmentLog({ ring: source.ring, dir, files: segmentFiles, segmentBytes });
+            const successor = new SegmentLog({
+              pool: new BlockPool(),
+              ring: source.ring,
+              dir,
+              files: segmentFiles,
+              segmentBytes,
+            });
             await successor.open();
             await successor.write();
             if (textsOf(await readAll(successor)).join('\n') !== written.join('\n'))
@@ -167,11 +180,7 @@ void t.test('a block is what it was, packed or not', (t) => {
   source.write(`one\n\n${'long'.repeat(5_000)}\n\xff\x00\xfe\nthree\n`, 7);
   const block = source.ring.copy(0, Infinity);
   for (const packed of [false, true]) {
-    const bytes = Buffer.concat([
-      Buffer.from('before'),
-      ...encodeBlock(block, packed),
-      Buffer.from('behind'),
-    ]);
+    const bytes = Buffer.concat([Buffer.from('before'), encodeBlock(block, packed), Buffer.from('behind')]);
     const info = readBlock(bytes, 6);
     t.match(info, { from: block.sequence, to: block.end, lastRun: 7 });
     if (info === undefined) continue;
@@ -193,7 +202,13 @@ void t.test('a block is what it was, packed or not', (t) => {
 void t.test('a damaged segment is read up to the damage, and on from the next one', async (t) => {
   const dir = t.testdir();
   const source = new Source();
-  const log = new SegmentLog({ ring: source.ring, dir, files: segmentFiles, segmentBytes });
+  const log = new SegmentLog({
+    pool: new BlockPool(),
+    ring: source.ring,
+    dir,
+    files: segmentFiles,
+    segmentBytes,
+  });
   await log.open();
   for (let i = 0; i < 25; i += 1) {
     source.write(`${i} ${'x'.repeat(100)}\n`);
@@ -216,12 +231,24 @@ void t.test('a damaged segment is read up to the damage, and on from the next on
 void t.test('lines of another node are not taken for this one’s', async (t) => {
   const dir = t.testdir();
   const old = new Source(5);
-  const before = new SegmentLog({ ring: old.ring, dir, files: segmentFiles, segmentBytes });
+  const before = new SegmentLog({
+    pool: new BlockPool(),
+    ring: old.ring,
+    dir,
+    files: segmentFiles,
+    segmentBytes,
+  });
   await before.open();
   old.write('old\n');
   await before.write();
   await before.close();
-  const log = new SegmentLog({ ring: new Source(1).ring, dir, files: segmentFiles, segmentBytes });
+  const log = new SegmentLog({
+    pool: new BlockPool(),
+    ring: new Source(1).ring,
+    dir,
+    files: segmentFiles,
+    segmentBytes,
+  });
   await log.open();
   t.equal(await log.linesFrom(0), undefined);
   t.same(readdirSync(dir), []);
@@ -230,7 +257,13 @@ void t.test('lines of another node are not taken for this one’s', async (t) =>
 
 void t.test('a log that fills segment after segment is told from one that does not', async (t) => {
   const source = new Source();
-  const log = new SegmentLog({ ring: source.ring, dir: t.testdir(), files: segmentFiles, segmentBytes });
+  const log = new SegmentLog({
+    pool: new BlockPool(),
+    ring: source.ring,
+    dir: t.testdir(),
+    files: segmentFiles,
+    segmentBytes,
+  });
   await log.open();
   const startMs = performance.now();
   while (log.segments.raw.length < 15) {

@@ -40,13 +40,34 @@ export async function whole(
   }
 }
 
-/** Why the node is not whole; empty when it is. */
-async function whatIsWrong(node: ChaosNode, rest: Rest): Promise<string> {
+/** The node as it is now. */
+export async function restOf(node: ChaosNode): Promise<Rest> {
+  return { facts: await node.facts(), usage: node.usage() };
+}
+
+/** Waits until every condition holds, whatever else is not as it was. */
+export async function ready(node: ChaosNode, signal: AbortSignal): Promise<void> {
+  await poll(async () => (await openConditions(node)) === '' || undefined, {
+    everyMs: lookEveryMs,
+    timeoutMs: recoveryMs,
+    signal,
+    what: 'a node whose conditions all hold',
+  });
+}
+
+/** What does not hold, in words; empty when all does. */
+async function openConditions(node: ChaosNode): Promise<string> {
   const { code, stdout, stderr } = await node.node.dbg(['condition', '-o', 'json']);
   if (code !== 0) return stderr;
   const conditions = JSON.parse(stdout) as readonly { name: string; ok: boolean; message: string }[];
-  const open = conditions.filter(({ ok }) => !ok).map(({ name, message }) => `${name} (${message})`);
-  if (open.length > 0) return open.join(', ');
+  const open = conditions.filter(({ ok }) => !ok);
+  return open.map(({ name, message }) => `${name} (${message})`).join(', ');
+}
+
+/** Why the node is not whole; empty when it is. */
+async function whatIsWrong(node: ChaosNode, rest: Rest): Promise<string> {
+  const open = await openConditions(node);
+  if (open !== '') return open;
   const stopped = node.components.filter(({ pid }) => isStopped(pid)).map(({ name }) => `${name} is stopped`);
   if (stopped.length > 0) return stopped.join(', ');
   return [

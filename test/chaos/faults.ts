@@ -5,11 +5,12 @@ import { componentNames, workerNames } from '../../src/lib/names.js';
 import { sleep } from '../../src/lib/time.js';
 import type { ChaosNode } from './node.js';
 import { damage, type Fault } from './fault.js';
-import { runInThread } from './inspector.js';
 import { noDescriptors, noProcesses } from './limits.js';
 import { troubleOnLoopback, type Trouble } from './network.js';
+import type { Death } from './thread-agent.js';
 
-const inspectorTimeoutMs = 10_000;
+/** A thread has answered by then that it knows. */
+const deathMs = 100;
 /** How long packets are lost or delayed: many probes and leases fall into it. */
 const troubleMs = 10_000;
 /** How long the machine has nothing left, or the wrong time: longer than it takes until a probe's failures count. */
@@ -17,13 +18,6 @@ const shortageMs = 22_000;
 /** Hamlet says so before that is over. */
 const tellMs = 15_000;
 const daySeconds = 86_400;
-
-/** How a worker thread can die. A loop is noticed by its silence, after ten seconds. */
-const deaths = {
-  throw: "setTimeout(() => { throw new Error('chaos') }, 100)",
-  memory: 'setTimeout(() => { const all = []; for (;;) all.push(new Array(1e5).fill(all.length)) }, 100)',
-  loop: 'setTimeout(() => { for (;;); }, 100)',
-} as const;
 
 /** Everything that can be done to the node, each under a name of its own. */
 export const faults: readonly Fault[] = [
@@ -75,13 +69,13 @@ function end(name: string, how: string, inject: (node: ChaosNode, pid: number) =
   };
 }
 
-function death(worker: string, how: keyof typeof deaths): Fault {
+function death(worker: string, how: Death): Fault {
   const name = `hamlet.${worker}`;
   return {
     name: `${how} in ${name}`,
     async inject(node) {
       const before = node.restarts(name);
-      await runInThread(await node.inspectorUrl(), worker, deaths[how], inspectorTimeoutMs);
+      await node.threads.end(worker, { death: how, afterMs: deathMs });
       return () => node.restarts(name) > before;
     },
   };
@@ -109,16 +103,10 @@ async function fillDisk(node: ChaosNode, signal: AbortSignal): Promise<undefined
 /** While nothing is left, a component and a worker die: they cannot come back before it is over. */
 function shortage(begin: (pid: number) => Disposable): Fault['inject'] {
   return async (node, signal) => {
-    const url = await node.inspectorUrl();
     const others = node.components.filter(({ name }) => name !== 'kube.scheduler');
     const { pid } = node.component('kube.scheduler');
-    // The inspector needs a descriptor: the worker dies a moment after there are no more.
-    await runInThread(
-      url,
-      'reconciler',
-      `setTimeout(() => { throw new Error('chaos') }, 1000)`,
-      inspectorTimeoutMs,
-    );
+    // To be told it needs a descriptor: it dies a moment after there are no more.
+    await node.threads.end('reconciler', { death: 'throw', afterMs: 1_000 });
     {
       using _ = begin(node.pid);
       node.kill(pid, 'SIGKILL');

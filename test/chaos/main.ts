@@ -2,19 +2,19 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../../src/lib/errors.js';
 import { formatDuration } from '../../src/lib/time.js';
 import { compareSnapshots, machineSnapshot } from '../node/support/machine-snapshot.js';
-import { whole, type Rest } from './checks.js';
+import { ready, restOf, whole, type Rest } from './checks.js';
 import type { Fault } from './fault.js';
 import { faults } from './faults.js';
 import { LogCheck } from './logs.js';
 import { ChaosNode } from './node.js';
 import { rounds, seeded } from './random.js';
-import type { Usage } from './usage.js';
+import { inWords } from './usage.js';
 import { Witness } from './witness.js';
 
 /**
  * Does all kinds of damage to a real node, at random and the same for the same seed, and checks after each that the node
- * is whole again without help: `npm run chaos -- --faults N --seed S`. The last line says how many faults were made and
- * what failed.
+ * is whole again without help: `npm run chaos -- --faults N --seed S`. A fault that failed does not end the run, unless the
+ * node does not become Ready any more. The last line says how many faults were made and what failed.
  */
 const { values } = parseArgs({
   options: {
@@ -39,6 +39,11 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 }
 const { signal } = interrupted;
 
+/** What it takes of the machine is told so often, and in the beginning and in the end. */
+const tellUsageEvery = Math.ceil(wanted / 4);
+/** What is shown of Hamlet's log when a fault failed. */
+const shownLines = 40;
+
 const failed: string[] = [];
 const before = machineSnapshot();
 const startedMs = performance.now();
@@ -51,19 +56,22 @@ try {
   using _ = new Witness(node.stdouts);
   const logs = new LogCheck(node.node);
   await logs.read();
-  const rest: Rest = { facts: await node.facts(), usage: node.usage() };
+  let rest = await restOf(node);
+  say(`in the beginning: ${inWords(rest.usage)}`);
   for (const fault of rounds(chosen, seeded(seed))) {
     if (made === wanted || signal.aborted) break;
     made += 1;
     const startedMs = performance.now();
-    const problems = await problemsAfter(fault, rest, logs);
+    const { problems, said } = await make(fault, rest, logs);
     const seconds = ((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6);
     say(`${String(made).padStart(4)}  ${seconds} s  ${fault.name}`);
     for (const problem of problems) say(`      !! ${problem}`);
-    if (problems.length > 0) failed.push(`${made} (${fault.name})`);
-    if (node.node.end !== undefined) throw new Error(`Hamlet has ended, ${node.node.end}; it printed:`);
+    if (problems.length > 0) {
+      failed.push(`${made} (${fault.name})`);
+      rest = await goOn(said);
+    }
+    if (made % tellUsageEvery === 0) say(`after ${made}: ${inWords(node.usage())}`);
   }
-  say(`in the beginning: ${inWords(rest.usage)}; in the end: ${inWords(node.usage())}`);
 } catch (error) {
   say(messageOf(error));
   say(node.node.output);
@@ -87,8 +95,10 @@ say(
 );
 process.exit(failed.length === 0 ? 0 : 1);
 
-async function problemsAfter(fault: Fault, rest: Rest, logs: LogCheck): Promise<string[]> {
+/** Makes a fault; gives what was not as it has to be afterwards, and what Hamlet has said meanwhile. */
+async function make(fault: Fault, rest: Rest, logs: LogCheck) {
   const problems: string[] = [];
+  let said = '';
   try {
     const noticed = await fault.inject(node, signal);
     await whole(node, rest, noticed, signal);
@@ -97,20 +107,30 @@ async function problemsAfter(fault: Fault, rest: Rest, logs: LogCheck): Promise<
     problems.push(messageOf(error));
   }
   try {
-    const { problems: missing, said } = await logs.read(fault.costs);
-    problems.push(...missing);
-    if (fault.tells?.test(said) === false)
+    const read = await logs.read(fault.costs);
+    problems.push(...read.problems);
+    said = read.said;
+    if (fault.tells?.test(said) === false) {
       problems.push(`Hamlet's log says nothing like ${String(fault.tells)}`);
+    }
   } catch (error) {
     problems.push(messageOf(error));
   }
-  return problems;
+  return { problems, said };
 }
 
-function inWords(usage: Usage): string {
-  return Object.entries(usage)
-    .map(([what, amount]) => `${Math.round(amount as number)} ${what}`)
-    .join(', ');
+/** After a fault that failed: shows what may tell why, and gives what the next one is compared with. */
+async function goOn(said: string): Promise<Rest> {
+  for (const line of said.split('\n').slice(-shownLines)) say(`      | ${line}`);
+  const { end, output } = node.node;
+  if (end !== undefined) {
+    say(`      !! Hamlet has ended, ${end}, and is started again; it printed:\n${output}`);
+    node.start();
+  }
+  await ready(node, signal);
+  const { stdout } = await node.node.dbg(['history']);
+  for (const line of stdout.trimEnd().split('\n').slice(-shownLines)) say(`      | ${line}`);
+  return restOf(node);
 }
 
 function say(text: string): void {

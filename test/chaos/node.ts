@@ -11,6 +11,7 @@ import { sendSignal } from '../../src/platform/process.js';
 import { poll } from '../../src/lib/time.js';
 import { TestNode } from '../node/support/hamlet.js';
 import { testImage, writeTestImage } from '../node/support/image.js';
+import { Threads } from './threads.js';
 import { Clock, Exit } from './tools.js';
 import { usageOf, type Usage } from './usage.js';
 
@@ -27,6 +28,7 @@ export class ChaosNode {
   readonly stateFolder: string;
   readonly clock: Clock;
   readonly exit: Exit;
+  readonly threads: Threads;
   readonly #run: ReturnType<typeof runPaths>;
 
   private constructor(node: TestNode) {
@@ -34,6 +36,7 @@ export class ChaosNode {
     this.stateFolder = path.join(node.folder, 'state');
     this.clock = new Clock(node.folder);
     this.exit = new Exit(node.folder);
+    this.threads = new Threads(node.folder);
     this.#run = runPaths(path.join(node.folder, 'run'));
   }
 
@@ -53,9 +56,9 @@ export class ChaosNode {
     return chaos;
   }
 
-  /** Starts Hamlet, ready to be asked for its inspector and to have its clock stepped. */
+  /** Starts Hamlet, ready to have its threads ended from inside and its clock stepped. */
   start(): void {
-    this.node.start({ NODE_OPTIONS: '--inspect-port=127.0.0.1:0', ...this.clock.env });
+    this.node.start({ ...this.threads.env, ...this.clock.env });
   }
 
   kill(pid: number, signal: NodeJS.Signals): void {
@@ -128,21 +131,6 @@ export class ChaosNode {
       { everyMs: 200, timeoutMs, signal, what: `${name} ${wanted ? 'true' : 'not true'}` },
     );
   }
-
-  /** Opens the inspector of the process that runs the node, and gives where it listens. */
-  async inspectorUrl(): Promise<string> {
-    const urls = () =>
-      [...this.node.output.matchAll(/Debugger listening on (ws:\S+)/g)].map(([, url]) => url);
-    const { pid } = this;
-    const known = this.#inspectors.get(pid);
-    if (known !== undefined) return known;
-    const before = urls().length;
-    process.kill(pid, 'SIGUSR1');
-    const url = await poll(() => urls()[before], { everyMs: 20, timeoutMs: 10_000, what: 'the inspector' });
-    this.#inspectors.set(pid, url);
-    return url;
-  }
-  readonly #inspectors = new Map<number, string>();
 
   /** What must be the same before and after each fault. */
   async facts(): Promise<Facts> {

@@ -18,6 +18,13 @@ export interface Usage {
 /** What a node at rest may have more of than in the beginning; of the rest it has to have the same again. */
 export const mayGrow: Partial<Usage> = { descriptors: 20, residentMb: 100, threads: 4 };
 
+/** "120 descriptors, 141 residentMb, …" */
+export function inWords(usage: Usage): string {
+  return Object.entries(usage)
+    .map(([what, amount]) => `${Math.round(amount as number)} ${what}`)
+    .join(', ');
+}
+
 /** Programs that come and go as they are needed: what is left over would be one of the others. */
 const passing = /^(node|runc|kubectl|gcc|iptables|ip6tables|nsenter|mount|umount)$/;
 

@@ -73,6 +73,8 @@ export class Children {
   /** Starts and ends that are being dealt with. */
   readonly #underWay = new Set<Promise<unknown>>();
   #released = false;
+  /** Whether everything is ended because the node stops: what has ended then will not be started again. */
+  #ending = false;
   #oomKills = oomKills();
 
   constructor(options: ChildrenOptions) {
@@ -178,10 +180,13 @@ export class Children {
   }
 
   /**
-   * Ends everything that runs, in the given order of names; for when nobody else is left to do it.
+   * Ends everything that still runs, in the given order of names, when nobody is left to start anything again. From then
+   * on the table's file has nothing of what has ended: the next run of Hamlet would take it for a failure.
    * Throws INTERNAL at the end, naming it, for what even SIGKILL does not end.
    */
   async endAll(order: readonly string[], signal: AbortSignal): Promise<void> {
+    this.#ending = true;
+    this.#write();
     const ends: PromiseSettledResult<void>[] = [];
     for (const name of order) {
       const child = this.#table.get(name);
@@ -274,7 +279,7 @@ export class Children {
   #write(): void {
     if (this.#released) return;
     try {
-      writeTable(this.#options.file, this.all);
+      writeTable(this.#options.file, this.#ending ? this.all.filter(({ exit }) => exit === null) : this.all);
     } catch (error) {
       // A full disk is no reason to end what runs; the next change writes the whole table again.
       this.#options.log?.error({ err: error }, `the table of children was not written: ${messageOf(error)}`);

@@ -41,10 +41,17 @@ export interface OpenRestart {
 
 const nothing: Ended = { run: 0, pid: 0, code: null, signal: null };
 
-/** How something ended that is on its way back already, by two states that follow each other; null when it did not. */
+/**
+ * How something ended that is on its way back already, by two states that follow each other; null when it did not. What
+ * begins with a cause ended before anybody watched.
+ */
 export function endBetween(old: State | undefined, state: State): Cause | null {
   const isBack = state.kind === 'waiting' || state.kind === 'starting';
-  return isBack && (old?.kind === 'healthy' || old?.kind === 'stopping') ? state.cause : null;
+  return isBack && (isNew(old) || old?.kind === 'healthy' || old?.kind === 'stopping') ? state.cause : null;
+}
+
+function isNew(state: State | undefined): boolean {
+  return state === undefined || (state.kind === 'waiting' && state.cause === null);
 }
 
 /** Watches states come and go, and says what to write down. Pure: the clocks are passed in. */

@@ -86,6 +86,8 @@ export type TreeEvent =
    * beside it.
    */
   | { readonly kind: 'adopted'; readonly name: string; readonly ageMs?: number }
+  /** It ran before this tree did, and has ended; nobody has told of that yet. */
+  | { readonly kind: 'gone'; readonly name: string; readonly cause: Cause }
   /** What runs is not what should run: it is to be ended and started anew. */
   | { readonly kind: 'outdated'; readonly name: string }
   | { readonly kind: 'stop' }

@@ -73,6 +73,9 @@ export class Tree {
       case 'adopted':
         this.#adopted(this.#node(event.name), event.ageMs ?? 0, nowMs);
         return [];
+      case 'gone':
+        this.#gone(this.#node(event.name), event.cause);
+        return [];
       case 'outdated':
         return this.#outdated(this.#node(event.name), nowMs);
       case 'stop':
@@ -140,6 +143,11 @@ export class Tree {
       executedMs: nowMs - spentMs,
       lastProbe: '',
     };
+  }
+
+  /** It starts like a new one, but does not wait for what is new to start first. */
+  #gone(node: Node, cause: Cause): void {
+    if (node.state.kind === 'waiting') node.state = { ...node.state, cause };
   }
 
   /** It is no failure, so nothing is counted: it goes, and comes back at once. */

@@ -48,6 +48,18 @@ export class RestartReport {
     }
   }
 
+  /**
+   * Whether an earlier one has written down the end of a child that is found ended. What was being stopped then is on
+   * record without how that went, which is known now.
+   */
+  knows(child: Child, exit: ExitStatus): boolean {
+    const open = this.#tracker.latest(child.name);
+    if (open === undefined) return false;
+    if (open.restart.nextTryMs === null) this.ended(child, exit);
+    // The last one may be of a start that failed, after the end of the run.
+    return open.restart.run === child.run || open.restart.atMs >= exit.atMs;
+  }
+
   /** A child has ended; the change of state follows. */
   ended({ name, run, pid }: Child, { code, signal }: ExitStatus): void {
     this.#tracker.ended(name, { run, pid, code, signal });

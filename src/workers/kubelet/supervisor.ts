@@ -98,15 +98,18 @@ export class Supervisor {
   }
 
   #seen(child: Child, snapshot: boolean): void {
-    const { name } = child;
+    const { name, exit } = child;
+    const { restarts } = this.#options;
     if (!this.#components.has(name)) return;
-    const runs = child.exit === null;
-    if (runs) this.#running.add(name);
-    else this.#running.delete(name);
-    if (snapshot && runs) this.#adopt(child);
-    if (snapshot || child.exit === null) return;
-    this.#options.restarts.ended(child, child.exit);
-    this.#handle({ kind: 'ended', name, cause: causeOf(child.exit) });
+    if (exit === null) {
+      this.#running.add(name);
+      if (snapshot) this.#adopt(child);
+      return;
+    }
+    this.#running.delete(name);
+    if (snapshot && restarts.knows(child, exit)) return;
+    restarts.ended(child, exit);
+    this.#handle({ kind: snapshot ? 'gone' : 'ended', name, cause: causeOf(exit) });
   }
 
   /** What ran before this supervisor did is taken over as it is; its probe says whether it is any good. */
@@ -284,7 +287,7 @@ export class Supervisor {
       if (old === state) continue;
       this.#reported.set(name, state);
       this.#options.restarts.observe(name, old, state, nowMs);
-      if (old?.kind !== state.kind) this.#tell(name, old, state, nowMs);
+      if (old?.kind !== state.kind || endBetween(old, state) !== null) this.#tell(name, old, state, nowMs);
       conditions.push(conditionOf(this.#component(name), state, nowMs));
     }
     if (conditions.length === 0) return;

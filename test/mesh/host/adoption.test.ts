@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
+import { readTable } from '../../../src/host/children-table.js';
 import { isAlive } from '../../../src/platform/process.js';
 import { script } from '../../unit/host/children-fixture.js';
 import { Host, type ScriptOptions } from './supervised.js';
@@ -53,6 +54,69 @@ void t.test('what has ended in between is started again, and nothing else', asyn
     host.children.all.map(({ name, run }) => `${name} ${run}`),
     ['etcd 2', 'kube.apiserver 1'],
   );
+  await host.until('its record', () => host.history.list('', 0).some(({ healthyMs }) => healthyMs !== null));
+  const { run, kind, signal, lastLines } = host.history.list('', 0)[0] ?? {};
+  t.match(
+    { run, kind, signal, lastLines },
+    { run: 1, kind: 'killed', signal: 'SIGKILL', lastLines: ['last words'] },
+  );
+  t.equal(host.history.list('', 0).length, 1);
+});
+
+void t.test('several that have ended in between are each on record, once', async (t) => {
+  const host = await Host.start(t);
+  await host.supervise(pair(host).components);
+  await host.healthy(both);
+  await host.supervise([]);
+  for (const name of both) host.children.signal(name, 'SIGKILL');
+  await host.until('their ends', () => both.every((name) => host.child(name).exit !== null));
+
+  // Each of these finds them ended; the first writes it down and goes before they are back.
+  const never = (signal: AbortSignal) =>
+    new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  await host.supervise(pair(host, { prepare: never }).components);
+  await host.until('their records', () => host.history.list('', 0).length === 2);
+  await host.supervise(pair(host).components);
+  await host.healthy(both, 2);
+  const isBack = () => host.history.list('', 0).every(({ healthyMs }) => healthyMs !== null);
+  await host.until('their return', isBack);
+  const all = host.history.list('', 0);
+  t.same(all.map(({ name, run }) => `${name} ${run}`).sort(), ['etcd 1', 'kube.apiserver 1']);
+});
+
+void t.test('what was being ended when its supervisor went is on record with how that went', async (t) => {
+  const host = await Host.start(t);
+  const deaf: ScriptOptions = { onTerm: ':', probeTimeoutMs: 100, stopPatienceMs: 20_000 };
+  await host.supervise(pair(host, deaf).components);
+  await host.healthy(both);
+  process.kill(host.child('etcd').pid, 'SIGSTOP');
+  await host.until('the record', () => host.history.list('etcd', 0).length === 1);
+  await host.supervise([]);
+  host.children.signal('etcd', 'SIGKILL');
+  await host.until('its end', () => host.child('etcd').exit !== null);
+
+  await host.supervise(pair(host).components);
+  await host.healthy(['etcd'], 2);
+  await host.until('its return', () =>
+    host.history.list('etcd', 0).every(({ healthyMs }) => healthyMs !== null),
+  );
+  t.match(host.history.list('etcd', 0), [{ kind: 'probe-failed', run: 1, signal: 'SIGKILL' }]);
+  t.equal(host.history.list('etcd', 0).length, 1);
+});
+
+void t.test('what an ordered stop has ended is no failure for the next run', async (t) => {
+  const host = await Host.start(t);
+  const { supervisor } = await host.supervise(pair(host).components);
+  await host.healthy(both);
+  await supervisor.stop();
+  t.same(
+    readTable(path.join(host.folder, 'children.json'))
+      .map(({ name }) => name)
+      .sort(),
+    both,
+  );
+  await host.children.endAll(both, AbortSignal.timeout(1_000));
+  t.same(readTable(path.join(host.folder, 'children.json')), []);
 });
 
 void t.test('what runs with other settings than it should is started again, and nothing else', async (t) => {

@@ -147,6 +147,18 @@ void t.test('what runs with other settings goes and comes back at once, and it i
   t.same(h.handle({ kind: 'outdated', name: 'apiserver' }), [], 'what does not run need not go');
 });
 
+void t.test(
+  'what ended before anybody watched starts with the rest, and why it ended is not lost',
+  async (t) => {
+    const h = new Harness(threeLevels);
+    const cause = { kind: 'killed', signal: 'SIGKILL' } as const;
+    t.same(h.handle({ kind: 'gone', name: 'etcd', cause }), [], 'others may have to be named yet');
+    t.match(h.state('etcd'), { kind: 'waiting', cause });
+    t.same(h.tick(), ['start etcd']);
+    t.match(h.state('etcd'), { kind: 'starting', cause });
+  },
+);
+
 void t.test('a second notice of what runs changes nothing', async (t) => {
   const h = new Harness(threeLevels);
   h.bringUp('etcd');

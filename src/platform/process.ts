@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { errnoOf } from '../lib/errors.js';
 import { isShortage } from './shortage.js';
@@ -48,6 +48,19 @@ function hasProcess(pid: number): boolean {
   } catch (error) {
     return errnoOf(error) !== 'ESRCH';
   }
+}
+
+/** The programs that processes of this machine are executing now, each by its path. */
+export function programsInUse(): Set<string> {
+  const programs = new Set<string>();
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      programs.add(readlinkSync(`/proc/${pid}/exe`));
+    } catch {
+      // Gone meanwhile, or a thread of the kernel, which has none.
+    }
+  }
+  return programs;
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -15,6 +16,7 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import { writeFileAtomic } from '../lib/files.js';
+import { programsInUse } from '../platform/process.js';
 import { hashFile, hashInputs, type Inputs } from './inputs.js';
 
 /** How many entries of a kind are kept: this checkout's, and those of a branch or two beside it. */
@@ -120,8 +122,16 @@ export async function putEntry(
   removeFolder(cacheDir, place);
   renameSync(folder, place);
   syncPath(artefacts);
-  for (const old of listEntries(cacheDir, kind).slice(keptEntries)) removeFolder(cacheDir, old.folder);
+  removeOld(cacheDir, kind);
   return { folder: place, manifest };
+}
+
+/** Takes the oldest entries of a kind away, but none that a node is running from: it will have to start it again. */
+function removeOld(cacheDir: string, kind: string): void {
+  const old = listEntries(cacheDir, kind).slice(keptEntries);
+  if (old.length === 0) return;
+  const inUse = new Set([...programsInUse()].map((file) => path.dirname(file)));
+  for (const { folder } of old) if (!inUse.has(realpathSync(folder))) removeFolder(cacheDir, folder);
 }
 
 /** Takes a folder of the cache away in one step: never half of it is left under its name. */

@@ -1,4 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  chmodSync,
+  copyFileSync,
   existsSync,
   readFileSync,
   readdirSync,
@@ -92,6 +96,23 @@ void t.test('the newest come first, and only some are kept', async (t) => {
   const kept = findEntries(cacheDir, 'kind', given).map(({ manifest }) => manifest.found.go);
   t.equal(kept[0], 'go1.5');
   t.equal(kept.length, 3);
+});
+
+void t.test('what a process runs from is kept as long as it runs', async (t) => {
+  const cacheDir = t.testdir();
+  const { folder } = await put(cacheDir, { go: 'used' });
+  const program = path.join(folder, 'program');
+  copyFileSync('/bin/sleep', program);
+  chmodSync(program, 0o755);
+  const child = spawn(program, ['600'], { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child, 'spawn');
+  for (const go of ['1', '2', '3', '4']) await put(cacheDir, { go });
+  t.ok(existsSync(program), 'beside newer ones');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await put(cacheDir, { go: '5' });
+  t.notOk(existsSync(folder), 'gone with the next one');
 });
 
 void t.test('a folder goes away as a whole', async (t) => {

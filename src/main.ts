@@ -47,8 +47,8 @@ try {
       const node = { config, workers, findComponents, stop: stop.signal };
       let beganMs = performance.getEntriesByName(setUpMark)[0]?.startTime ?? 0;
       exitCode = await runWithUpgrades({
-        run: async (leave, onRunning) => {
-          const outcome = await runNode({ ...node, beganMs, leave, onRunning });
+        run: async (leave, onRunning, failure) => {
+          const outcome = await runNode({ ...node, beganMs, leave, failure, onRunning });
           // Should it run again, then because its successor did not come up.
           beganMs = performance.now();
           return outcome;

@@ -2,6 +2,14 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { exitCodes } from './exit.js';
+import {
+  becomeIndependent,
+  isSuccessor,
+  successorVariable,
+  tellPredecessor,
+  type SuccessorFailure,
+  type SuccessorMessage,
+} from './successor.js';
 import { readUpgrade, writeUpgrade, type Program } from './upgrade-file.js';
 
 /**
@@ -10,17 +18,21 @@ import { readUpgrade, writeUpgrade, type Program } from './upgrade-file.js';
  */
 const successorTimeoutMs = 120_000;
 
-/** Set for a process that was started by its predecessor, which waits for it. */
-const variable = 'HAMLET_SUCCESSOR';
 /** What it is told when the predecessor waits no longer, because init watches the new process itself. */
 const onItsOwn = 'on its own';
+
+/** How many lines of what a successor says of its failure are kept: an error and its stack. */
+const maxLines = 10;
 
 /** How a run of the node came to its end: everything has stopped, or all that runs was left to a successor. */
 export type Outcome = 'stopped' | 'left';
 
 export interface HandoverOptions {
-  /** Runs the node until it is to stop, or until `leave` is aborted. To call `running` when it is up. */
-  readonly run: (leave: AbortSignal, running: () => void) => Promise<Outcome>;
+  /**
+   * Runs the node until it is to stop, or until `leave` is aborted. To call `running` when it is up. `failure` is why it
+   * runs once more, if a successor could not.
+   */
+  readonly run: (leave: AbortSignal, running: () => void, failure?: SuccessorFailure) => Promise<Outcome>;
   /** Where `hamlet upgrade` says what comes next. */
   readonly file: string;
   readonly stop: AbortSignal;
@@ -39,12 +51,14 @@ export async function runWithUpgrades({ run, file, stop, passOn }: HandoverOptio
   let program: Program = { node: process.execPath, main: process.argv[1] ?? '' };
   // Without a listener it would end this process at times when nobody else listens.
   process.on('SIGHUP', () => undefined);
+  let failure: SuccessorFailure | undefined;
   for (;;) {
-    const outcome = await runUntilHangup(run);
+    const outcome = await runUntilHangup(run, failure);
+    failure = undefined;
     if (outcome === 'stopped') return exitCodes.ok;
     // Whoever has started this one starts the next.
-    if (process.env[variable] !== undefined) return exitCodes.handover;
-    for (let failed = false; !failed;) {
+    if (isSuccessor()) return exitCodes.handover;
+    while (failure === undefined) {
       const asked = readUpgrade(file);
       const next = asked?.outcome === null ? asked.program : program;
       const end = await runSuccessor(next, stop, passOn, () => {
@@ -55,12 +69,17 @@ export async function runWithUpgrades({ run, file, stop, passOn }: HandoverOptio
         case 'passed on':
           return exitCodes.ok;
         case 'ended':
+          if (end.signal !== null) {
+            process.stderr.write(
+              `hamlet: ${program.main}, which ran the node, was killed by ${end.signal}\n`,
+            );
+          }
           if (end.code !== exitCodes.handover) return end.code;
           break;
         case 'failed':
-          failed = true;
-          settle(file, next, 'failed', end.message);
-          process.stderr.write(`hamlet: ${next.main} ${end.message}; the version that ran before goes on\n`);
+          failure = { ...end.failure, message: `${next.main} ${end.failure.message}` };
+          settle(file, next, 'failed', withReason(end.failure));
+          process.stderr.write(`hamlet: ${failure.message}; the version that ran before goes on\n`);
           if (stop.aborted) return exitCodes.failure;
           break;
         default:
@@ -70,7 +89,10 @@ export async function runWithUpgrades({ run, file, stop, passOn }: HandoverOptio
   }
 }
 
-async function runUntilHangup(run: HandoverOptions['run']): Promise<Outcome> {
+async function runUntilHangup(
+  run: HandoverOptions['run'],
+  failure: SuccessorFailure | undefined,
+): Promise<Outcome> {
   const leave = new AbortController();
   const onLeave = () => leave.abort(new HamletError('CANCELLED', 'left to the next version'));
   process.on('SIGHUP', onLeave);
@@ -78,13 +100,12 @@ async function runUntilHangup(run: HandoverOptions['run']): Promise<Outcome> {
   process.on('disconnect', onLeave);
   const onMessage = (message: unknown) => {
     if (message !== onItsOwn) return;
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the name is a constant
-    delete process.env[variable];
+    becomeIndependent();
     process.off('disconnect', onLeave);
   };
   process.on('message', onMessage);
   try {
-    return await run(leave.signal, () => process.send?.('running'));
+    return await run(leave.signal, () => tellPredecessor({ kind: 'running' }), failure);
   } catch (error) {
     if (leave.signal.aborted && error === leave.signal.reason) return 'left';
     throw error;
@@ -97,8 +118,8 @@ async function runUntilHangup(run: HandoverOptions['run']): Promise<Outcome> {
 
 type End =
   | { readonly kind: 'passed on' }
-  | { readonly kind: 'ended'; readonly code: number }
-  | { readonly kind: 'failed'; readonly message: string };
+  | { readonly kind: 'ended'; readonly code: number; readonly signal: NodeJS.Signals | null }
+  | { readonly kind: 'failed'; readonly failure: SuccessorFailure };
 
 async function runSuccessor(
   program: Program,
@@ -108,16 +129,20 @@ async function runSuccessor(
 ): Promise<End> {
   const child = spawn(program.node, [...process.execArgv, program.main, ...process.argv.slice(2)], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, [variable]: '1' },
+    env: { ...process.env, [successorVariable]: '1' },
   });
   const onStop = () => child.kill('SIGTERM');
   const onHangup = () => child.kill('SIGHUP');
   stop.addEventListener('abort', onStop, { once: true });
   if (stop.aborted) onStop();
-  const seen = { running: false };
+  const seen: { running: boolean; lines: readonly string[] } = { running: false, lines: [] };
   const timer = setTimeout(() => child.kill('SIGKILL'), successorTimeoutMs);
   const passedOn = new Promise<'passed on'>((resolve) => {
-    child.once('message', () => {
+    child.on('message', (message: SuccessorMessage) => {
+      if (message.kind === 'failed') {
+        seen.lines = message.lines.slice(0, maxLines);
+        return;
+      }
       seen.running = true;
       clearTimeout(timer);
       // Before that it would end the new one.
@@ -129,13 +154,19 @@ async function runSuccessor(
     });
   });
   try {
-    const code = await Promise.race([exitOf(child), passedOn]);
-    if (code === 'passed on') return { kind: code };
+    const exit = await Promise.race([exitOf(child), passedOn]);
+    if (exit === 'passed on') return { kind: exit };
+    const { code, signal } = exit;
+    // 128 + n when signal n ended it, as shells have it.
+    const status = signal === null ? (code ?? exitCodes.failure) : 128 + constants.signals[signal];
     if (seen.running || code === exitCodes.handover || (stop.aborted && code === exitCodes.ok))
-      return { kind: 'ended', code };
-    return { kind: 'failed', message: `could not start: it ended with exit code ${code}` };
+      return { kind: 'ended', code: status, signal };
+    const how = signal === null ? `ended with exit code ${status}` : `was killed by ${signal}`;
+    const message = `could not take over: it ${how}`;
+    return { kind: 'failed', failure: { message, code, signal, lastLines: seen.lines } };
   } catch (error) {
-    return { kind: 'failed', message: `could not be executed: ${messageOf(error)}` };
+    const message = `could not be executed: ${messageOf(error)}`;
+    return { kind: 'failed', failure: { message, code: null, signal: null, lastLines: [] } };
   } finally {
     clearTimeout(timer);
     stop.removeEventListener('abort', onStop);
@@ -156,14 +187,25 @@ async function release(child: ChildProcess, passOn: HandoverOptions['passOn']): 
   return new Promise((resolve) => child.send(onItsOwn, (error) => resolve(error === null)));
 }
 
-/** Its exit code, or 128 + n when signal n ended it, as shells have it. Throws when it could not be executed. */
-function exitOf(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
+interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** How it ended, once all that it said has come here. Throws when it could not be executed. */
+async function exitOf(child: ChildProcess): Promise<Exit> {
+  const silent = new Promise<void>((resolve) => child.once('disconnect', resolve));
+  const exit = await new Promise<Exit>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) => {
-      resolve(signal === null ? (code ?? exitCodes.failure) : 128 + constants.signals[signal]);
-    });
+    child.once('exit', (code, signal) => resolve({ code, signal }));
   });
+  if (child.connected) await silent;
+  return exit;
+}
+
+/** For whoever has asked for the successor, and does not see what it printed. */
+function withReason({ message, lastLines: [first = ''] }: SuccessorFailure): string {
+  return first === '' ? message : `${message}: ${first.replace(/^hamlet: /, '')}`;
 }
 
 function settle(file: string, program: Program, outcome: 'runs' | 'failed', message: string): void {

@@ -35,6 +35,7 @@ import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
 import { hostHandlers } from './service.js';
+import type { SuccessorFailure } from './successor.js';
 import { recordSysctls } from './sysctls.js';
 import { waitForMachine } from './wait-for-machine.js';
 import { Workers, type WorkersOptions } from './workers.js';
@@ -54,6 +55,8 @@ export interface NodeOptions {
   readonly stop: AbortSignal;
   /** Aborted when this run is to end and leave all components to the next one. */
   readonly leave: AbortSignal;
+  /** Why this run has come about, if it is because a successor could not take over. */
+  readonly failure?: SuccessorFailure | undefined;
   /** Called when all parts of the node are started. */
   readonly onRunning: () => void;
 }
@@ -127,8 +130,8 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const takeover = await children.takeOver(lock.wasLeft, signal);
   const { adopted, ended } = takeover;
-  if (lock.wasLeft) {
-    const isWell = recordKill(history, takeover);
+  if (lock.wasLeft || options.failure !== undefined) {
+    const isWell = recordKill(history, takeover, options.failure);
     void board.becomesTrue('NodeReady', signal).then((ready) => ready && isWell());
   }
   if (adopted.length > 0) report.note(`goes on with what runs already: ${adopted.join(', ')}`);

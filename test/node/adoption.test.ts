@@ -74,14 +74,14 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
     process.kill(node.pid, 'SIGHUP');
     await readyAgain(3);
     const broken = path.join(node.folder, 'broken.js');
-    writeFileSync(broken, 'this is no program');
+    writeFileSync(broken, `process.kill(process.pid, 'SIGSEGV'); setInterval(() => undefined, 1_000);`);
     writeUpgrade(path.join(node.folder, 'run', 'upgrade.json'), {
       program: { node: process.execPath, main: broken },
       outcome: null,
       message: '',
     });
     process.kill(node.pid, 'SIGHUP');
-    await node.waitForOutput(/the version that ran before goes on/, 30_000);
+    await node.waitForOutput(/was killed by SIGSEGV; the version that ran before goes on/, 30_000);
     await readyAgain(4);
     t.same(running(), before, 'none of the components has been started again');
     t.equal(await podFacts(), podBefore);
@@ -121,8 +121,20 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
 
   await t.test('the history knows of all that', async (t) => {
     const { stdout } = await node.dbg(['history', '-o', 'json']);
-    const restarts = JSON.parse(stdout) as { name: string; kind: string; healthy: string | null }[];
+    const restarts = JSON.parse(stdout) as {
+      name: string;
+      kind: string;
+      signal?: string;
+      healthy: string | null;
+    }[];
     t.match(restarts[0], { name: 'hamlet', kind: 'lost' });
+    t.match(
+      restarts.find(({ name, signal }) => name === 'hamlet' && signal === 'SIGSEGV'),
+      {
+        kind: 'killed',
+        message: /broken\.js could not take over: it was killed by SIGSEGV; .*etcd.* went on/,
+      },
+    );
     t.match(
       restarts.find(({ name }) => name === 'kube.scheduler'),
       { kind: 'lost' },

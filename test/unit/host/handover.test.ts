@@ -88,6 +88,51 @@ void t.test('when the new version does not start the old one goes on', async (t)
   t.equal(await exit, 0);
 });
 
+void t.test('how the new version ended, and what it said last, is told and kept', async (t) => {
+  const { child, file, runs, exit, output, errors } = start(t);
+  await runs(1);
+  const folder = path.dirname(file);
+  const exitModule = JSON.stringify(new URL('../../../src/host/exit.js', import.meta.url).href);
+  const cases = [
+    {
+      text: `process.kill(process.pid, 'SIGSEGV'); setInterval(() => undefined, 1_000);`,
+      failure: { code: null, signal: 'SIGSEGV', lastLines: [] },
+      message: 'could not take over: it was killed by SIGSEGV',
+    },
+    {
+      text: `import { fail } from ${exitModule};
+        process.exit(fail(new Error('no sense in it'), new AbortController().signal));`,
+      failure: { code: 1, signal: null, lastLines: /^hamlet: no sense in it,Error: no sense in it,.* at / },
+      message: 'could not take over: it ended with exit code 1: no sense in it',
+    },
+  ];
+  for (const [index, { text, failure, message }] of cases.entries()) {
+    const program = path.join(folder, `broken-${index}.mjs`);
+    writeFileSync(program, text);
+    writeUpgrade(file, { program: { node: process.execPath, main: program }, outcome: null, message: '' });
+    child.kill('SIGHUP');
+    const all = await runs(index + 2);
+    t.equal(all.at(-1)?.pid, child.pid, 'the first one goes on');
+    t.match(readUpgrade(file), { outcome: 'failed', message });
+    t.match(errors(), `${program} ${message.split(': no')[0] ?? ''}; the version that ran before goes on`);
+    const [, kept = ''] = [...output().matchAll(/^failure (.*)$/gm)].at(-1) ?? [];
+    const { lastLines, ...rest } = JSON.parse(kept) as { lastLines: string[] };
+    t.match(rest, {
+      code: failure.code,
+      signal: failure.signal,
+      message: new RegExp(`^${program} could not`),
+    });
+    t.match(lastLines.join(), Array.isArray(failure.lastLines) ? /^$/ : failure.lastLines);
+  }
+  child.kill('SIGHUP');
+  const last = (await runs(4)).at(-1);
+  t.not(last?.pid, child.pid, 'and a sound one comes up after that');
+  t.equal([...output().matchAll(/^failure /gm)].length, cases.length, 'a failure is told once');
+  process.kill(last?.pid ?? 0, 'SIGKILL');
+  t.equal(await exit, 128 + 9);
+  t.match(errors(), /upgradable\.js, which ran the node, was killed by SIGKILL/);
+});
+
 void t.test('where init can watch the new process, the old one ends', async (t) => {
   const { child, file, runs, exit, output } = start(t, { PASS_ON: 'works' });
   await runs(1);

@@ -125,7 +125,9 @@ export async function dbg(
   options: DbgOptions = {},
 ): Promise<Ended> {
   const { pem = '', uid = 0, gid = uid } = options;
-  const child = spawn(process.execPath, [dbgFile, '--endpoint', endpoint, ...args], {
+  // Without what tap gives to every Node process: it writes a file at the end, where other users may not.
+  const command = ['-u', 'NODE_OPTIONS', process.execPath, dbgFile, '--endpoint', endpoint, ...args];
+  const child = spawn('env', command, {
     ...(process.geteuid?.() === 0 && { uid, gid }),
     cwd: '/',
     env: { ...process.env, DBG_CERT: pem },

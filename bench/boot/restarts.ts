@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -31,6 +39,7 @@ const timeoutMs = 60_000;
 const runsvSpellMs = 2_000;
 
 interface Figures {
+  /** Until the process that takes its place executes the component's program. */
   readonly execMs: number;
   readonly healthyMs: number;
 }
@@ -64,7 +73,11 @@ async function measure({ name, pid, component }: Supervised): Promise<void> {
   const old = pid();
   const killedMs = performance.now();
   sendSignal(old, 'SIGKILL');
-  await poll(() => (pid() !== old && pid() > 0) || undefined, { everyMs: 1, timeoutMs, what: 'the exec' });
+  await poll(() => (pid() !== old && executes(pid(), component)) || undefined, {
+    everyMs: 1,
+    timeoutMs,
+    what: 'the exec',
+  });
   const execMs = performance.now() - killedMs;
   await healthy(component);
   const figure = { execMs, healthyMs: performance.now() - killedMs };
@@ -72,6 +85,15 @@ async function measure({ name, pid, component }: Supervised): Promise<void> {
   process.stdout.write(
     `${name.padEnd(8)} exec ${execMs.toFixed(1)} ms, healthy ${figure.healthyMs.toFixed(1)} ms\n`,
   );
+}
+
+/** Whether a process is the component by now: for runsv it is the shell of a script first. */
+function executes(pid: number, component: Component): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) === realpathSync(component.command().argv[0]);
+  } catch {
+    return false;
+  }
 }
 
 function healthy(component: Component): Promise<true> {

@@ -70,7 +70,7 @@ try {
       failed.push(`${made} (${fault.name})`);
       rest = await goOn(said);
     }
-    if (made % tellUsageEvery === 0) say(`after ${made}: ${inWords(node.usage())}`);
+    if (made % tellUsageEvery === 0 || made === wanted) say(`after ${made}: ${inWords(node.usage())}`);
   }
 } catch (error) {
   say(messageOf(error));

@@ -24,12 +24,15 @@ export async function whole(
   signal: AbortSignal,
 ): Promise<void> {
   let last = '';
-  const look = async (): Promise<boolean> => {
+  const look = async () => {
+    // There is nothing to wait for.
+    if (node.node.end !== undefined) return 'ended';
     last = noticed?.() === false ? 'nobody has noticed' : await whatIsWrong(node, rest);
-    return last === '';
+    return last === '' ? 'whole' : undefined;
   };
+  let seen: 'whole' | 'ended';
   try {
-    await poll(async () => ((await look()) ? true : undefined), {
+    seen = await poll(look, {
       everyMs: lookEveryMs,
       timeoutMs: recoveryMs,
       signal,
@@ -38,6 +41,7 @@ export async function whole(
   } catch (error) {
     throw new Error(`${messageOf(error)}: ${last}`, { cause: error });
   }
+  if (seen === 'ended') throw new Error('Hamlet has ended');
 }
 
 /** The node as it is now. */

@@ -68,7 +68,7 @@ try {
     for (const problem of problems) say(`      !! ${problem}`);
     if (problems.length > 0) {
       failed.push(`${made} (${fault.name})`);
-      rest = await goOn(said);
+      rest = await goOn(said, logs);
     }
     if (made % tellUsageEvery === 0 || made === wanted) say(`after ${made}: ${inWords(node.usage())}`);
   }
@@ -120,7 +120,7 @@ async function make(fault: Fault, rest: Rest, logs: LogCheck) {
 }
 
 /** After a fault that failed: shows what may tell why, and gives what the next one is compared with. */
-async function goOn(said: string): Promise<Rest> {
+async function goOn(said: string, logs: LogCheck): Promise<Rest> {
   for (const line of said.split('\n').slice(-shownLines)) say(`      | ${line}`);
   const { end, output } = node.node;
   if (end !== undefined) {
@@ -128,6 +128,8 @@ async function goOn(said: string): Promise<Rest> {
     node.start();
   }
   await ready(node, signal);
+  // What is missing because of this fault is not the next one's doing.
+  await logs.read('lines');
   const { stdout } = await node.node.dbg(['history']);
   for (const line of stdout.trimEnd().split('\n').slice(-shownLines)) say(`      | ${line}`);
   return restOf(node);

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { readTable } from '../../src/host/children-table.js';
+import type { Child } from '../../src/ipc/services/host.js';
 import { healthyResetMs } from '../../src/supervision/backoff.js';
 import { poll, sleep } from '../../src/lib/time.js';
 import { parseConfig } from '../../src/platform/config.js';
@@ -21,13 +22,15 @@ import { runPaths } from '../../src/platform/paths.js';
 import { sendSignal } from '../../src/platform/process.js';
 import { resolveComponents } from '../../src/provision/components.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
-import type { Component } from '../../src/workers/kubelet/component.js';
+import { proxy } from '../../src/workers/kubelet/components/proxy.js';
+import type { Component, Context } from '../../src/workers/kubelet/component.js';
 import { TestNode } from '../../test/node/support/hamlet.js';
 import { median } from '../median.js';
 
 /**
  * From a component's SIGKILL to its exec, and to healthy again: etcd under Hamlet, after a healthy spell on a whole
- * node, beside the same etcd under Debian's `runsv`: `npm run bench:restarts`.
+ * node, beside the same etcd under Debian's `runsv`, and a component that takes longer to start, kube-proxy:
+ * `npm run bench:restarts`.
  */
 const { values } = parseArgs({
   options: { json: { type: 'string' }, runs: { type: 'string', default: '5' } },
@@ -44,7 +47,7 @@ interface Figures {
   readonly healthyMs: number;
 }
 
-/** A supervised etcd: which process it is now, and how it is asked. */
+/** A supervised component: which process it is now, and how it is asked. */
 interface Supervised {
   readonly name: string;
   readonly pid: () => number;
@@ -61,7 +64,8 @@ try {
     await sleep(runsvSpellMs, never);
     await measure(runsv);
     await spell;
-    await measure(hamlet);
+    // In this order: without etcd the other one may have to be started again too.
+    for (const supervised of [hamlet.proxy, hamlet.etcd]) await measure(supervised);
   }
 } finally {
   runsv.end();
@@ -83,7 +87,7 @@ async function measure({ name, pid, component }: Supervised): Promise<void> {
   const figure = { execMs, healthyMs: performance.now() - killedMs };
   figures.set(name, [...(figures.get(name) ?? []), figure]);
   process.stdout.write(
-    `${name.padEnd(8)} exec ${execMs.toFixed(1)} ms, healthy ${figure.healthyMs.toFixed(1)} ms\n`,
+    `${name.padEnd(18)} exec ${execMs.toFixed(1)} ms, healthy ${figure.healthyMs.toFixed(1)} ms\n`,
   );
 }
 
@@ -102,35 +106,42 @@ function healthy(component: Component): Promise<true> {
       await component.probe(signal);
       return true as const;
     },
-    { everyMs: 2, timeoutMs, what: 'a healthy etcd' },
+    { everyMs: 2, timeoutMs, what: `a healthy ${component.name}` },
   );
 }
 
-async function policy(state: string, run: string): Promise<Component> {
-  const config = parseConfig({ paths: { state, run } }, 'bench');
+async function contextOf(state: string, run: string, ports: object = {}): Promise<Context> {
+  const config = parseConfig({ paths: { state, run }, ports }, 'bench');
   const components = await resolveComponents(config, AbortSignal.timeout(timeoutMs));
   const machine = inspectMachine(undefined);
-  return etcd({
+  return {
     config,
     components,
     machine,
     node: { name: 'bench', address: requireAddress(machine) },
     features: features(components.kubernetesVersion),
-  });
+  };
 }
 
-async function supervisedByHamlet(): Promise<Supervised> {
+async function supervisedByHamlet(): Promise<{ readonly etcd: Supervised; readonly proxy: Supervised }> {
   const [state, run] = [path.join(node.folder, 'state'), path.join(node.folder, 'run')];
   node.start();
   await node.ready();
   const file = runPaths(run).children;
-  const pid = () => readTable(file).find(({ name, exit }) => name === 'etcd' && exit === null)?.pid ?? 0;
-  return { name: 'hamlet', pid, component: await policy(state, run) };
+  const context = await contextOf(state, run, node.ports);
+  const supervised = (name: string, component: Component): Supervised => {
+    const isIt = (child: Child): boolean => child.name === component.name && child.exit === null;
+    return { name, component, pid: () => readTable(file).find(isIt)?.pid ?? 0 };
+  };
+  return {
+    etcd: supervised('hamlet', etcd(context)),
+    proxy: supervised('hamlet, kube-proxy', proxy(context)),
+  };
 }
 
 async function startRunsv(): Promise<Supervised & { end(): void }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-runsv-'));
-  const component = await policy(path.join(folder, 'state'), path.join(folder, 'run'));
+  const component = etcd(await contextOf(path.join(folder, 'state'), path.join(folder, 'run')));
   await component.prepare(never);
   const { argv, cwd } = component.command();
   const service = path.join(folder, 'etcd');
@@ -164,11 +175,14 @@ function report(): void {
   const rows = [
     { name: 'SIGKILL to exec against runsv', value: exec('hamlet') / exec('runsv'), target: 1 },
     { name: 'SIGKILL to exec, ms', value: exec('hamlet'), target: 50 },
-    {
-      name: "SIGKILL to healthy against the component's own start",
-      value: medianOf('hamlet', ({ healthyMs }) => healthyMs) / start('hamlet'),
+    ...[
+      ['etcd', 'hamlet'],
+      ['kube-proxy', 'hamlet, kube-proxy'],
+    ].map(([component = '', name = '']) => ({
+      name: `SIGKILL to healthy against its own start, ${component}`,
+      value: medianOf(name, ({ healthyMs }) => healthyMs) / start(name),
       target: 1.1,
-    },
+    })),
   ];
   const targets = rows.map((row) => ({ ...row, met: row.value <= row.target }));
   process.stdout.write(`\nMedians of ${runs} runs:\n`);

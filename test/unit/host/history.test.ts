@@ -95,4 +95,5 @@ void t.test('what nobody has seen the end of is known, unless the same has ended
   const open = history.put(null, fields('kube.proxy'));
   t.match(history.open(['etcd', 'kube.proxy', 'kube.kubelet']), [{ id: open, name: 'kube.proxy' }]);
   t.same(history.open(['etcd']), []);
+  await history.written();
 });

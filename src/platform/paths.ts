@@ -74,7 +74,7 @@ export function historyFile(state: string): string {
 export function runPaths(run: string) {
   return {
     mesh: path.join(run, 'mesh'),
-    /** One ramfs mount for each component that gets secrets. */
+    /** One ramfs, with a folder for each component that gets secrets. */
     secrets: path.join(run, 'secrets'),
     /** The components' output pipes. */
     pipes: path.join(run, 'pipes'),

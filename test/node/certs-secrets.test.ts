@@ -200,9 +200,10 @@ void t.test('what is secret is encrypted in etcd by a key that changes, and not 
   }
 
   // What components read lies in memory: a search of that finds something, and shows that it would.
-  const mount = path.join(node.folder, 'run/secrets/kube.apiserver');
+  const mount = path.join(node.folder, 'run/secrets');
   t.match(readFileSync('/proc/self/mounts', 'utf8'), `${mount} ramfs `);
-  const inMemory = search(mount, filesBelow(mount), issued);
+  const folder = path.join(mount, 'kube.apiserver');
+  const inMemory = search(folder, filesBelow(folder), issued);
   for (const found of [
     `${thirdKey} in encryption.json`,
     '/kube-pki/apiserver.key in apiserver.key',

@@ -4,7 +4,7 @@ import { boot } from './boot.js';
 import { bytes, count, empty, name, positive } from './fields.js';
 import { listedRestart, restartFields } from './restart.js';
 
-/** A file that a component gets on its own ramfs mount, gone with the component. */
+/** A file that a component gets in a folder of its own on a ramfs, gone with the component. */
 export const secretFile = v.strictObject({ name, data: bytes });
 
 export const spawnRequest = v.strictObject({

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -31,13 +32,13 @@ function makeSecrets(t: Test, ...below: readonly string[]) {
 }
 
 void t.test('the secrets of a component lie on ramfs, for root alone', { skip: unprivileged }, async (t) => {
-  const { secrets } = makeSecrets(t);
+  const { secrets, root } = makeSecrets(t);
   await secrets.provide('kube.proxy', [
     { name: 'a.key', data: data('secret') },
     { name: 'b.crt', data: data('') },
   ]);
   const folder = secrets.folder('kube.proxy');
-  t.match(mountsBelow(folder), [{ point: folder, type: 'ramfs' }]);
+  t.match(mountsBelow(root), [{ point: root, type: 'ramfs' }]);
   t.equal(statSync(folder).mode & 0o777, 0o700);
   t.equal(statSync(path.dirname(folder)).mode & 0o777, 0o700);
   t.same(readdirSync(folder), ['a.key', 'b.crt']);
@@ -46,11 +47,13 @@ void t.test('the secrets of a component lie on ramfs, for root alone', { skip: u
 
   await secrets.provide('kube.proxy', [{ name: 'c.key', data: data('new') }]);
   t.same(readdirSync(folder), ['c.key'], 'a new start gets nothing of the old one');
-  t.equal(mountsBelow(folder).length, 1);
 
+  await secrets.provide('other', [{ name: 'x', data: data('x') }]);
   await secrets.remove('kube.proxy');
   t.notOk(existsSync(folder));
-  t.same(mountsBelow(folder), []);
+  t.equal(mountsBelow(root).length, 1, 'somebody else has secrets');
+  await secrets.remove('other');
+  t.same(mountsBelow(root), [], 'nobody has');
   await secrets.remove('kube.proxy');
 });
 
@@ -94,12 +97,34 @@ void t.test(
   },
 );
 
-void t.test('a folder that was left without its mount is no obstacle', { skip: unprivileged }, async (t) => {
-  const { secrets } = makeSecrets(t);
+void t.test('secrets never lie beside the mount', { skip: unprivileged }, async (t) => {
+  const { secrets, root } = makeSecrets(t);
   mkdirSync(secrets.folder('a'));
   await secrets.provide('a', [{ name: 'x', data: data('x') }]);
-  t.equal(mountsBelow(secrets.folder('a')).length, 1);
+  t.equal(mountsBelow(root).length, 1, 'a folder that was left without the mount is no obstacle');
+  execFileSync('umount', [root]);
+  await secrets.provide('b', [{ name: 'x', data: data('x') }]);
+  t.equal(mountsBelow(root).length, 1, 'one that was taken away is made anew');
+  execFileSync('umount', [root]);
+  t.same(readdirSync(root), []);
 });
+
+void t.test(
+  'those who come and go at once do not take the mount from each other',
+  { skip: unprivileged },
+  async (t) => {
+    const { secrets } = makeSecrets(t);
+    const names = Array.from({ length: 20 }, (_, i) => `c${i}`);
+    await Promise.all(
+      names.map(async (name) => {
+        await secrets.provide(name, [{ name: 'x', data: data(name) }]);
+        t.equal(readFileSync(path.join(secrets.folder(name), 'x'), 'utf8'), name);
+        if (name !== 'c7') await secrets.remove(name);
+      }),
+    );
+    t.same(secrets.changed('c7', [{ name: 'x', data: data('c7') }]), []);
+  },
+);
 
 void t.test('mounts are found behind a link and with odd names', { skip: unprivileged }, async (t) => {
   const { folder } = makeSecrets(t, 'odd name');
@@ -114,9 +139,9 @@ void t.test('mounts are found behind a link and with odd names', { skip: unprivi
 });
 
 void t.test('only plain names of files are taken', { skip: unprivileged }, async (t) => {
-  const { secrets } = makeSecrets(t);
+  const { secrets, root } = makeSecrets(t);
   for (const name of ['../x', 'a/b', '/etc/x']) {
     await t.rejects(secrets.provide('a', [{ name, data: data('x') }]), { code: 'INVALID_ARGUMENT' });
   }
-  t.same(mountsBelow(secrets.folder('a')), [], 'nothing is mounted for them');
+  t.same(mountsBelow(root), [], 'nothing is mounted for them');
 });

@@ -98,7 +98,8 @@ cat > "$run/kubelet.json" <<JSON
   "authorization": { "mode": "Webhook" }, "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
   "enableControllerAttachDetach": false, "hairpinMode": "none", "makeIPTablesUtilChains": false, "failSwapOn": false,
   "cgroupDriver": "$CGROUP_DRIVER", "kubeReserved": { "cpu": "200m", "memory": "300Mi" },
-  "volumePluginDir": "$run/volume-plugins", "nodeStatusUpdateFrequency": "1s", "nodeStatusReportFrequency": "5m" }
+  "volumePluginDir": "$run/volume-plugins", "nodeStatusUpdateFrequency": "1s", "nodeStatusReportFrequency": "5m",
+  "kubeAPIQPS": 50, "kubeAPIBurst": 100 }
 JSON
 cat > "$run/kube-proxy.json" <<JSON
 { "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": "iptables",

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { child, type Child } from '../ipc/services/host.js';
 import { replaceFile } from '../lib/files.js';
+import { bootId } from '../platform/boot-id.js';
 
 /** The table of children as it lies on the disk. Start times count from the boot that is named with them. */
 const tableSchema = v.strictObject({ boot: v.string(), children: v.array(child) });
@@ -22,9 +23,4 @@ export function readTable(file: string): Child[] {
   } catch {
     return [];
   }
-}
-
-/** Another one for each boot (random(4)). */
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

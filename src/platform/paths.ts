@@ -80,6 +80,8 @@ export function runPaths(run: string) {
     pipes: path.join(run, 'pipes'),
     /** The host's table of children, for the run after this one. */
     children: path.join(run, 'children.json'),
+    /** Which of the files that were built have been compared with their SHA-256 since the machine's boot. */
+    checked: path.join(run, 'checked.json'),
     debugSocket: path.join(run, 'debug.sock'),
     lock: path.join(run, 'hamlet.lock'),
     /** Which version of Hamlet is to go on, and whether it could. */

@@ -17,6 +17,7 @@ import * as v from 'valibot';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import { writeFileAtomic } from '../lib/files.js';
 import { programsInUse } from '../platform/process.js';
+import type { CheckedFiles } from './checked-files.js';
 import { hashFile, hashInputs, type Inputs } from './inputs.js';
 
 /** How many entries of a kind are kept: this checkout's, and those of a branch or two beside it. */
@@ -77,10 +78,10 @@ export function findEntries(cacheDir: string, kind: string, given: Inputs): Entr
 }
 
 /**
- * Compares every file of an entry with its manifest.
+ * Compares every file of an entry with its manifest, unless it is among `checked`.
  * Throws DATA_LOSS that names the first file that is missing or not what was built.
  */
-export async function checkEntry(entry: Entry, signal: AbortSignal): Promise<void> {
+export async function checkEntry(entry: Entry, signal: AbortSignal, checked?: CheckedFiles): Promise<void> {
   for (const [name, { sha256, bytes }] of Object.entries(entry.manifest.files)) {
     const file = path.join(entry.folder, name);
     let actualBytes: number;
@@ -89,9 +90,12 @@ export async function checkEntry(entry: Entry, signal: AbortSignal): Promise<voi
     } catch (cause) {
       throw new HamletError('DATA_LOSS', `${file} is gone`, { cause });
     }
-    if (actualBytes !== bytes || (await hashFile(file, signal)) !== sha256) {
+    const compare = async (): Promise<void> => {
+      if (actualBytes === bytes && (await hashFile(file, signal)) === sha256) return;
       throw new HamletError('DATA_LOSS', `${file} is not what was built: its SHA-256 differs`);
-    }
+    };
+    if (checked === undefined) await compare();
+    else if (!checked.has(file)) await checked.check(file, compare);
   }
 }
 

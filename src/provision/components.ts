@@ -3,8 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { parseKubernetesVersion, type Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
+import { runPaths } from '../platform/paths.js';
 import { checkEntry, findEntries, type Entry } from './cache.js';
 import { findMachinePrograms, type Missing, type ProgramSearch } from './machine-programs.js';
+import { CheckedFiles } from './checked-files.js';
 import type { OwnKubernetes } from './own-binaries.js';
 import { givenKubeInputs, givenPauseInputs, kubeArtefact, pauseArtefact, pauseRef } from './recipes.js';
 
@@ -30,7 +32,7 @@ export interface NotBuilt {
 export interface FoundComponents {
   readonly components: Components;
   /**
-   * Compares what was built with its recorded SHA-256, about 100 ms for the 94 MB.
+   * Compares what was built with its recorded SHA-256, about 100 ms for the 94 MB, once since the machine's boot.
    * Throws FAILED_PRECONDITION, which names what is altered, and what mends it.
    */
   readonly verify: () => Promise<void>;
@@ -50,7 +52,10 @@ export async function findComponents(config: Config, signal: AbortSignal): Promi
     },
   });
   const components = componentsOf(inventory);
-  return { components, verify: () => checkEntries(entries, signal) };
+  return {
+    components,
+    verify: () => checkEntries(entries, new CheckedFiles(runPaths(config.paths.run).checked), signal),
+  };
 }
 
 /** Finds the components as findComponents() does, and has checked them when it resolves. */
@@ -58,10 +63,14 @@ export async function resolveComponents(config: Config, signal: AbortSignal): Pr
   return componentsOf(await takeInventory(config, signal));
 }
 
-async function checkEntries(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+async function checkEntries(
+  entries: readonly Entry[],
+  checked: CheckedFiles,
+  signal: AbortSignal,
+): Promise<void> {
   const problems: string[] = [];
   for (const entry of entries) {
-    const damage = await findDamage(entry, signal);
+    const damage = await findDamage(entry, signal, checked);
     if (damage !== undefined) problems.push(damage.why);
   }
   if (problems.length > 0) throw unusable(problems);
@@ -71,11 +80,13 @@ export function isNotBuilt(part: object): part is NotBuilt {
   return 'kind' in part && part.kind === 'not built';
 }
 
+type Check = (entry: Entry, signal: AbortSignal) => Promise<NotBuilt | undefined>;
+
 export interface InventoryOptions {
   /** The binary has to be built by this compiler. */
   readonly goVersion?: string | undefined;
   /** Gives what is wrong with an artefact, if anything is; compares its SHA-256 by default. */
-  readonly check?: typeof findDamage;
+  readonly check?: Check;
 }
 
 /**
@@ -134,7 +145,7 @@ function describeMissing({ name, folders, debianPackage }: Missing): string {
 async function findBuiltKubernetes(
   cacheDir: string,
   signal: AbortSignal,
-  check: typeof findDamage,
+  check: Check,
   goVersion: string | undefined,
 ): Promise<OwnKubernetes | NotBuilt> {
   const given = await givenKubeInputs(kubernetesFolder, signal);
@@ -156,7 +167,7 @@ async function findBuiltKubernetes(
 async function findBuiltPause(
   cacheDir: string,
   signal: AbortSignal,
-  check: typeof findDamage,
+  check: Check,
 ): Promise<Components['pauseImage'] | NotBuilt> {
   const [entry] = findEntries(cacheDir, pauseArtefact.kind, givenPauseInputs());
   if (entry === undefined) {
@@ -166,9 +177,13 @@ async function findBuiltPause(
   return damage ?? { archive: path.join(entry.folder, pauseArtefact.file), ref: pauseRef };
 }
 
-async function findDamage(entry: Entry, signal: AbortSignal): Promise<NotBuilt | undefined> {
+async function findDamage(
+  entry: Entry,
+  signal: AbortSignal,
+  checked?: CheckedFiles,
+): Promise<NotBuilt | undefined> {
   try {
-    await checkEntry(entry, signal);
+    await checkEntry(entry, signal, checked);
     return undefined;
   } catch (error) {
     signal.throwIfAborted();

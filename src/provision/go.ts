@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { isHamletError } from '../lib/errors.js';
 import { writeFileAtomic } from '../lib/files.js';
+import { bootId } from '../platform/boot-id.js';
 import { cachePaths } from './cache.js';
 import { commandEnvironment, runCommand } from './command.js';
 
@@ -47,7 +48,7 @@ export async function goVersion(signal: AbortSignal): Promise<string | undefined
 export async function withGoCache<T>(cacheDir: string, build: () => Promise<T>): Promise<T> {
   const { goBuild } = cachePaths(cacheDir);
   const mark = `${goBuild}.in-use`;
-  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+  const boot = bootId();
   if (existsSync(mark) && readFileSync(mark, 'utf8') !== boot)
     rmSync(goBuild, { recursive: true, force: true });
   mkdirSync(goBuild, { recursive: true });

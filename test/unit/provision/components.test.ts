@@ -92,10 +92,12 @@ void t.test('one altered byte keeps the binary from being used', async (t) => {
 
 void t.test('a start finds the binary at once, and what is altered by the end of the check', async (t) => {
   const cacheDir = t.testdir();
+  const run = t.testdir();
+  const config = configWith(cacheDir);
   const { kube } = await filledCache(cacheDir);
   const find = async () => {
     try {
-      return await findComponents(configWith(cacheDir), signal);
+      return await findComponents({ ...config, paths: { ...config.paths, run } }, signal);
     } catch (error) {
       // This machine may lack programs, which is found first.
       if (isHamletError(error, 'FAILED_PRECONDITION')) return undefined;
@@ -108,7 +110,8 @@ void t.test('a start finds the binary at once, and what is altered by the end of
     return;
   }
   await good.verify();
-  writeFileSync(kube, 'The kube');
+  await (await find())?.verify();
+  writeFileSync(kube, 'The kube.');
   await t.rejects((await find())?.verify() ?? Promise.resolve(), {
     code: 'FAILED_PRECONDITION',
     message: /kube is not what was built[^]*npm start/,

@@ -4,10 +4,10 @@ import { exitCodes, fail } from './host/exit.js';
 import { runDbg } from './host/dbg.js';
 import { runWithUpgrades } from './host/handover.js';
 import { mainProcessChange } from './host/init-notify.js';
-import { keepThreadsSmall } from './host/memory.js';
 import { runNode } from './host/node.js';
 import { reset } from './host/reset/reset.js';
 import { upgrade } from './host/upgrade.js';
+import { setV8Options } from './host/v8-options.js';
 import { HamletError } from './lib/errors.js';
 import { loadConfig } from './platform/config.js';
 import { runPaths } from './platform/paths.js';
@@ -33,7 +33,12 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 // Whoever reads what is printed here may go away, as `head` and a closed terminal do: the node goes on.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
-try {
+void main().then(
+  (exitCode) => process.exit(exitCode),
+  (error: unknown) => process.exit(fail(error, stop.signal)),
+);
+
+async function main(): Promise<number> {
   const { command, config: file, yes, dbg = [] } = parseArguments(process.argv.slice(2));
   let exitCode: number = exitCodes.ok;
   switch (command) {
@@ -41,7 +46,7 @@ try {
       process.stdout.write(usage);
       break;
     case 'run': {
-      keepThreadsSmall();
+      setV8Options();
       const config = await loadConfig(file);
       await checkHost(config);
       const node = { config, workers, findComponents, stop: stop.signal };
@@ -74,7 +79,5 @@ try {
     default:
       command satisfies never;
   }
-  process.exit(exitCode);
-} catch (error) {
-  process.exit(fail(error, stop.signal));
+  return exitCode;
 }

@@ -110,13 +110,14 @@ function version(): string {
   return version;
 }
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  if (error instanceof UsageError) {
-    process.exitCode = misused(error, 'dbg help');
-  } else {
+async function main(): Promise<number> {
+  try {
+    return await run(process.argv.slice(2));
+  } catch (error) {
+    if (error instanceof UsageError) return misused(error, 'dbg help');
     console.error(`dbg: ${messageOf(error)}`);
-    process.exitCode = 1;
+    return 1;
   }
 }
+
+void main().then((code) => (process.exitCode = code));

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
 import { HamletError } from '../lib/errors.js';
 import type { generateRsaKey } from './generate-rsa-key.js';
@@ -11,9 +12,9 @@ interface Jobs {
 }
 
 const modules: Readonly<Record<keyof Jobs, string>> = {
-  generateRsaKey: new URL('./generate-rsa-key.js', import.meta.url).href,
-  issueCertificates: new URL('./issue-certificates.js', import.meta.url).href,
-  packSegment: new URL('./pack-segment.js', import.meta.url).href,
+  generateRsaKey: fileURLToPath(new URL('./generate-rsa-key.js', import.meta.url)),
+  issueCertificates: fileURLToPath(new URL('./issue-certificates.js', import.meta.url)),
+  packSegment: fileURLToPath(new URL('./pack-segment.js', import.meta.url)),
 };
 
 /** As many as there are long jobs at once: an RSA key and a batch of certificates, or two segments of logs. */

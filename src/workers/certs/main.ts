@@ -44,7 +44,7 @@ const refusedMs = 30_000;
 /** The wall clock, looked up anew each time: tests move it. */
 const now = (): number => Date.now();
 
-await runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
+void runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
   const { pki: lifetimes, ports } = data.config;
   const facts = factsOf(data);

@@ -23,7 +23,7 @@ export interface DebugData {
   readonly remote?: RemoteOptions | undefined;
 }
 
-await runWorker<DebugData>('debug', async ({ connection, data, signal, log }) => {
+void runWorker<DebugData>('debug', async ({ connection, data, signal, log }) => {
   const certsClient = client(connection, certs);
   const hostClient = client(connection, host);
   const handlers = debugHandlers(

@@ -18,7 +18,7 @@ import { Supervisor } from './supervisor.js';
 /** An archive may hold gigabytes, and the disk may be slow. */
 const importTimeoutMs = 600_000;
 
-await runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
+void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   const hostClient = client(connection, host);
   const certsClient = client(connection, certs);
   const context: Context = { ...data, features: features(data.components.kubernetesVersion) };

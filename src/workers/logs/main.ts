@@ -6,7 +6,7 @@ import { runWorker } from '../run.js';
 import { logHandlers } from './handlers.js';
 import { LogStore } from './store.js';
 
-await runWorker<LogMemory>('logs', ({ data, log }) => {
+void runWorker<LogMemory>('logs', ({ data, log }) => {
   const jobs = new JobPool();
   const store = new LogStore(data, { jobs, log });
   return {

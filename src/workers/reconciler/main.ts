@@ -4,7 +4,7 @@ import { host } from '../../ipc/services/host.js';
 import { runWorker } from '../run.js';
 import { reconcile, type ReconcilerData } from './reconcile.js';
 
-await runWorker<ReconcilerData>('reconciler', ({ connection, data, log, signal }) => {
+void runWorker<ReconcilerData>('reconciler', ({ connection, data, log, signal }) => {
   const done = reconcile({
     ...data,
     host: client(connection, host),

@@ -54,7 +54,8 @@ export async function callsBesideFlood(rounds: number): Promise<{ quietMs: numbe
   await p99();
   for (let round = 0; round < rounds; round += 1) {
     quiet.push(await p99());
-    const output = pipes.openOutput('etcd', round + 1);
+    pipes.adopt('etcd', round + 1);
+    const output = pipes.openOutput('etcd');
     const flood = spawn('yes', ['x'.repeat(119)], { stdio: ['ignore', output.stdout, output.stderr] });
     output.close();
     await once(flood, 'spawn');

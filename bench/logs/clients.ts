@@ -152,7 +152,8 @@ class Node {
 
   /** Writes 5,000 lines of 120 bytes. */
   async fill(): Promise<void> {
-    const output = this.#pipes.openOutput('etcd', 1);
+    this.#pipes.adopt('etcd', 1);
+    const output = this.#pipes.openOutput('etcd');
     const script = `yes ${'x'.repeat(119)} | head -n 5000`;
     const child = spawn('sh', ['-c', script], { stdio: ['ignore', output.stdout, output.stderr] });
     output.close();

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
@@ -6,18 +6,18 @@ import type { Log } from '../lib/log.js';
 import { oomKills, wasOomKilled } from '../platform/oom.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { readTable, writeTable } from './children-table.js';
-import { checkProgram, execFailure } from './exec.js';
+import { checkProgram } from './exec.js';
+import { hasEnded, Launcher, type Output } from './launcher.js';
 import { findStrays, sortLeftovers } from './leftovers.js';
 import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
 import type { Secrets } from './secrets.js';
 
 /** Where the children's output goes (src/host/pipes.ts). */
 export interface Outputs {
-  /** Descriptors for a run's stdout and stderr, to be closed when the child has its copies. */
-  openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void };
+  openOutput(name: string, run: number): Output;
   /** The number of the component's latest run, as far as its output has come here; 0 before the first. */
   lastRun(name: string): number;
-  /** Says that what comes from now on belongs to this run, which has its descriptors already. */
+  /** Says that what comes from now on belongs to this run. */
   adopt(name: string, run: number): void;
   /** Whether a process has the component's pipes as its stdout and stderr. */
   isOutputOf(name: string, pid: number): boolean;
@@ -36,6 +36,8 @@ export interface ChildrenOptions {
   readonly log?: Log;
   /** How long leftovers may take to heed SIGTERM, in milliseconds; 10,000 unless given. */
   readonly endPatienceMs?: number;
+  /** How long a component has run before its next start is prepared, in milliseconds; 10,000 unless given. */
+  readonly standbyDelayMs?: number;
 }
 
 export interface ChildNews {
@@ -65,6 +67,7 @@ export class Children {
   readonly #options: ChildrenOptions;
   readonly #table = new Map<string, Child>();
   readonly #changes = new Broadcast<Child>();
+  readonly #launcher: Launcher;
   readonly #starting = new Set<string>();
   /** Ended runs whose last lines are still being read. */
   readonly #draining = new Map<string, Promise<unknown>>();
@@ -78,7 +81,9 @@ export class Children {
   #oomKills = oomKills();
 
   constructor(options: ChildrenOptions) {
+    const { outputs, standbyDelayMs } = options;
     this.#options = options;
+    this.#launcher = new Launcher((name, run) => outputs.openOutput(name, run), standbyDelayMs);
   }
 
   get all(): readonly Child[] {
@@ -101,21 +106,23 @@ export class Children {
   }
 
   async #spawn(request: SpawnRequest): Promise<Child> {
-    const { name, argv, env, cwd, secrets } = request;
+    const { name, argv, cwd, secrets, digest } = request;
+    const { outputs } = this.#options;
     const old = this.#table.get(name);
     if (this.#starting.has(name) || old?.exit === null) {
       throw new HamletError('ALREADY_EXISTS', `${name} runs already, as process ${old?.pid ?? '(starting)'}`);
     }
     this.#starting.add(name);
     try {
-      const [file = '', ...args] = argv;
-      checkProgram(file, cwd);
+      checkProgram(argv[0] ?? '', cwd);
       if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
       await this.#draining.get(name);
       // The table is gone after a reboot, the count is not.
-      const run = Math.max(old?.run ?? 0, this.#options.outputs.lastRun(name)) + 1;
-      const started = await this.#execute(file, args, { env, cwd, name, run });
-      return this.#record(started, name, run, request.digest);
+      const run = Math.max(old?.run ?? 0, outputs.lastRun(name)) + 1;
+      outputs.adopt(name, run);
+      const child = this.#record(await this.#launcher.start(request, run), name, run, digest);
+      this.#launcher.prepare(request, run + 1);
+      return child;
     } catch (error) {
       await this.#removeSecrets(name);
       throw error;
@@ -175,6 +182,7 @@ export class Children {
   async release(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#released = true;
+    this.#launcher.close();
     for (const timer of this.#adopted.values()) clearInterval(timer);
     this.#adopted.clear();
   }
@@ -186,6 +194,7 @@ export class Children {
    */
   async endAll(order: readonly string[], signal: AbortSignal): Promise<void> {
     this.#ending = true;
+    this.#launcher.close();
     this.#write();
     const ends: PromiseSettledResult<void>[] = [];
     for (const name of order) {
@@ -195,24 +204,6 @@ export class Children {
       ends.push(...(await Promise.allSettled([endGroup(child, patienceMs, signal)])));
     }
     throwFailures(ends);
-  }
-
-  async #execute(
-    file: string,
-    args: readonly string[],
-    { env, cwd, name, run }: Pick<SpawnRequest, 'env' | 'cwd' | 'name'> & { readonly run: number },
-  ): Promise<ChildProcess> {
-    const output = this.#options.outputs.openOutput(name, run);
-    try {
-      const { stdout, stderr } = output;
-      const started = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', stdout, stderr] });
-      await new Promise((resolve, reject) => started.once('spawn', resolve).on('error', reject));
-      return started;
-    } catch (error) {
-      throw execFailure(file, error);
-    } finally {
-      output.close();
-    }
   }
 
   #record(started: ChildProcess, name: string, run: number, digest: string): Child {
@@ -228,7 +219,8 @@ export class Children {
     }
     const child: Child = { name, pid, startTicks, run, startedAtMs: Date.now(), digest, exit: null };
     this.#set(child);
-    started.once('exit', (code, signal) => this.#ended(child, code, signal));
+    if (hasEnded(started)) this.#ended(child, started.exitCode, started.signalCode);
+    else started.once('exit', (code, signal) => this.#ended(child, code, signal));
     return child;
   }
 
@@ -248,6 +240,7 @@ export class Children {
     const { name, pid } = child;
     // What it started and did not end must not keep its ports and files from the next run.
     sendSignal(-pid, 'SIGKILL');
+    this.#launcher.ended(name);
     this.#draining.set(name, this.#options.outputs.endRun(name));
     const outOfMemory = signal === 'SIGKILL' && this.#wasOutOfMemory(pid);
     const exit = { code, signal, outOfMemory, atMs: Date.now() };

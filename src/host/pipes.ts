@@ -19,6 +19,7 @@ import {
   type RingMemory,
   type SegmentSettings,
 } from '../lib/ring/memory.js';
+import type { Output } from './launcher.js';
 import { isSameFile } from './leftovers.js';
 import { RunCounts } from './run-counts.js';
 
@@ -121,16 +122,14 @@ export class Pipes {
   }
 
   /**
-   * Descriptors for the stdout and stderr of a component's next run; what comes from now on belongs to `run`.
-   * They block, and they are open for reading too, so that a child outlives Hamlet: its writes wait, they do not fail.
+   * Descriptors for the stdout and stderr of a component's next run. They block, and they are open for reading too, so that a child outlives Hamlet: its writes wait, they do not fail.
    * Throws NOT_FOUND for a name without two pipes.
    */
-  openOutput(name: string, run: number): { readonly stdout: number; readonly stderr: number; close(): void } {
+  openOutput(name: string): Output {
     const [stdout, stderr] = this.#pipesOf(name);
     if (stdout === undefined || stderr === undefined) {
       throw new HamletError('NOT_FOUND', `${name} has no output pipes`);
     }
-    this.adopt(name, run);
     const fds = {
       stdout: openSync(stdout.path, constants.O_RDWR),
       stderr: openSync(stderr.path, constants.O_RDWR),
@@ -149,7 +148,7 @@ export class Pipes {
     return this.#runs.last(name);
   }
 
-  /** Says which run of `name` writes into its pipes, for one that runs already. */
+  /** Says which run of `name` writes into its pipes from now on. */
   adopt(name: string, run: number): void {
     this.#runs.note(name, run);
     for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);

@@ -62,7 +62,8 @@ class Node {
 
   async write(name: string, run: number, script: string): Promise<void> {
     const { pipes } = this.#parts;
-    const output = pipes.openOutput(name, run);
+    pipes.adopt(name, run);
+    const output = pipes.openOutput(name);
     const child = spawn('sh', ['-c', script], { stdio: ['ignore', output.stdout, output.stderr] });
     output.close();
     await once(child, 'exit');

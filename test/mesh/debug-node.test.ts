@@ -74,7 +74,8 @@ void t.test("dbg on the host's own board and the real logs worker", async (t) =>
   const first = node.startWorker('logs', logsWorker, pipes.workerData());
   await first.ready;
 
-  const output = pipes.openOutput('etcd', 1);
+  pipes.adopt('etcd', 1);
+  const output = pipes.openOutput('etcd');
   const writer = spawn('seq', ['-f', 'line %g', '5010'], { stdio: ['ignore', output.stdout, output.stderr] });
   output.close();
   await once(writer, 'exit');

@@ -63,8 +63,8 @@ void t.test('the ring holds the last 5,000 lines of a component that wrote many'
 void t.test('an unknown component is NOT_FOUND and hears what there is', async (t) => {
   await using node = await LogNode.start({ components: ['etcd'], own: ['hamlet'] });
   await t.rejects(node.tail('nosuch'), { code: 'NOT_FOUND', message: /nosuch.*etcd, hamlet/ });
-  t.throws(() => node.pipes.openOutput('nosuch', 1), { code: 'NOT_FOUND' });
-  t.throws(() => node.pipes.openOutput('hamlet', 1), { code: 'NOT_FOUND' });
+  t.throws(() => node.pipes.openOutput('nosuch'), { code: 'NOT_FOUND' });
+  t.throws(() => node.pipes.openOutput('hamlet'), { code: 'NOT_FOUND' });
 });
 
 void t.test('the pipes belong to their owner alone', async (t) => {

@@ -1,3 +1,6 @@
+/** What of a component's start is not what it should be by now. */
+export type Outdated = 'settings' | 'credentials';
+
 /** How something that ran came to its end. The kinds are told apart because each wants another remedy. */
 export type Cause =
   | { readonly kind: 'exited'; readonly code: number }
@@ -9,7 +12,7 @@ export type Cause =
   /** It ended while nobody was there to be told how. */
   | { readonly kind: 'lost' }
   /** It runs with other arguments or configuration than it should by now. */
-  | { readonly kind: 'outdated' }
+  | { readonly kind: 'outdated'; readonly what: Outdated }
   | { readonly kind: 'error'; readonly message: string };
 
 /** Probes of something healthy that fail one after the other. */
@@ -89,7 +92,7 @@ export type TreeEvent =
   /** It ran before this tree did, and has ended; nobody has told of that yet. */
   | { readonly kind: 'gone'; readonly name: string; readonly cause: Cause }
   /** What runs is not what should run: it is to be ended and started anew. */
-  | { readonly kind: 'outdated'; readonly name: string }
+  | { readonly kind: 'outdated'; readonly name: string; readonly what: Outdated }
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
 
@@ -111,7 +114,7 @@ export function describeCause(cause: Cause): string {
     case 'lost':
       return 'ended, and how is not known: an earlier run of Hamlet had started it';
     case 'outdated':
-      return 'runs with other settings than it should';
+      return `runs with other ${cause.what} than it should`;
     case 'error':
       return cause.message;
     default:

@@ -1,7 +1,7 @@
 import { HamletError } from '../lib/errors.js';
 import { backoffMs, healthyResetMs } from './backoff.js';
 import { checkNeeds } from './needs.js';
-import type { Action, Cause, Spec, State, TreeEvent } from './state.js';
+import type { Action, Cause, Outdated, Spec, State, TreeEvent } from './state.js';
 
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Probe = Extract<TreeEvent, { kind: 'probe' }>;
@@ -77,7 +77,7 @@ export class Tree {
         this.#gone(this.#node(event.name), event.cause);
         return [];
       case 'outdated':
-        return this.#outdated(this.#node(event.name), nowMs);
+        return this.#outdated(this.#node(event.name), event.what, nowMs);
       case 'stop':
         this.#stopping = true;
         return this.#advance(nowMs);
@@ -151,10 +151,10 @@ export class Tree {
   }
 
   /** It is no failure, so nothing is counted: it goes, and comes back at once. */
-  #outdated(node: Node, nowMs: number): Action[] {
+  #outdated(node: Node, what: Outdated, nowMs: number): Action[] {
     const { spec, state } = node;
     if (this.#stopping || !isUp(state)) return [];
-    const cause: Cause = { kind: 'outdated' };
+    const cause: Cause = { kind: 'outdated', what };
     node.state = { kind: 'stopping', killAtMs: nowMs + spec.stopPatienceMs, killed: false, cause };
     return [{ kind: 'terminate', name: spec.name }];
   }

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { SealedStore } from '../../src/workers/certs/sealed-store.js';
-import { isSealed, NodeKeySealer } from '../../src/workers/certs/sealer.js';
+import { isSealed, NodeKeySealer } from '../../src/platform/sealer.js';
 import { TestEtcd } from './certs-etcd.js';
 import { bootstrap, fingerprints, pkiSize, valuesIn } from './certs-helpers.js';
 import { never, valueOf } from '../unit/certs/fixtures.js';

@@ -8,7 +8,7 @@ import { derivedKey, loadNodeIdentity } from '../../src/platform/node-identity.j
 import { etcdSocket } from '../../src/platform/paths.js';
 import { encryptionOf, encryptionKey } from '../../src/workers/certs/pki.js';
 import { SealedStore } from '../../src/workers/certs/sealed-store.js';
-import { NodeKeySealer } from '../../src/workers/certs/sealer.js';
+import { NodeKeySealer } from '../../src/platform/sealer.js';
 import { EtcdStore } from '../../src/workers/certs/store.js';
 import {
   anyPrivateKey,

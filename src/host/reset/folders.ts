@@ -38,6 +38,7 @@ export function stateFolders(config: Config): Kind {
       .map((folder) => firstPart(state, folder)),
     'audit.jsonl',
     'audit.jsonl.1',
+    'kube.apiserver.credentials',
     'logs',
     'node.key',
     'runs.json',

@@ -21,7 +21,7 @@ import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
 import { RotationControl } from './rotation-control.js';
 import { SealedStore } from './sealed-store.js';
-import { NodeKeySealer } from './sealer.js';
+import { NodeKeySealer } from '../../platform/sealer.js';
 import { CertsService, type PkiState } from './service.js';
 
 /** What the main thread gives this worker. */

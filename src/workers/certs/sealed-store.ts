@@ -1,5 +1,5 @@
 import type { PkiChanges, PkiValues } from './pki.js';
-import { isSealed, type Sealer } from './sealer.js';
+import { isSealed, type Sealer } from '../../platform/sealer.js';
 import type { PkiStore, Snapshot } from './store.js';
 
 /** How a key begins that is not sealed: DER's SEQUENCE, and the brace of JSON for those that encrypt Secrets. */

@@ -23,6 +23,8 @@ export interface Context {
 export interface KubeletData extends Omit<Context, 'features'> {
   /** Restarts of components that nobody has seen the end of. */
   readonly openRestarts: readonly Restart[];
+  /** Seals the credentials that are kept for the next start; 32 bytes. */
+  readonly sealingKey: Uint8Array;
 }
 
 /** A file that a component reads at its start: its configuration. */
@@ -54,6 +56,8 @@ export interface Component extends Spec {
   readonly credentials: 'none' | 'ramfs' | 'state';
   /** With `state`: those that go to the ramfs mount all the same. */
   readonly volatile?: readonly string[];
+  /** Whether they are kept, sealed, so that its first start does not wait for etcd's; all others wait for this one. */
+  readonly keepsCredentials?: boolean;
   /** Those of them that it reads again by itself when they change; for any other it has to be started again. */
   readonly reloads?: readonly string[];
   /** Those that it reads at its start alone, and that matter to it only when an authority begins to sign. */

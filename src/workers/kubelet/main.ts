@@ -4,12 +4,15 @@ import { certs } from '../../ipc/services/certs.js';
 import { host } from '../../ipc/services/host.js';
 import { kubelet } from '../../ipc/services/kubelet.js';
 import { logs } from '../../ipc/services/logs.js';
+import { firstAddress } from '../../platform/addresses.js';
 import { features } from '../../platform/kubernetes-versions.js';
+import { NodeKeySealer } from '../../platform/sealer.js';
 import type { State } from '../../supervision/state.js';
 import { runWorker } from '../run.js';
 import type { Context, KubeletData } from './component.js';
 import { allComponents } from './components/index.js';
 import { ImageImporter } from './images.js';
+import { KeptCredentials } from './kept-credentials.js';
 import { masterCredentials } from './master.js';
 import { followRenewals } from './renewals.js';
 import { RestartReport } from './restart-report.js';
@@ -50,8 +53,16 @@ void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
     log,
     signal,
   });
+  const { paths, network } = data.config;
+  const kept = new KeptCredentials({
+    folder: paths.state,
+    sealer: new NodeKeySealer(data.sealingKey),
+    facts: [data.node.name, data.node.address, firstAddress(network.serviceCidr), network.clusterDomain],
+    now: Date.now,
+  });
   const supervisor = new Supervisor({
     context,
+    kept,
     restarts,
     components,
     host: hostClient,
@@ -61,7 +72,9 @@ void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   });
   void followRenewals({
     components,
-    stateFolder: data.config.paths.kubeletPki,
+    stateFolder: paths.kubeletPki,
+    kept,
+    restart: (name) => supervisor.restart(name),
     certs: certsClient,
     host: hostClient,
     log,

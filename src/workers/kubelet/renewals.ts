@@ -11,6 +11,7 @@ import { isHamletError, messageOf } from '../../lib/errors.js';
 import { writeFileAtomic } from '../../lib/files.js';
 import { deadline, sleep } from '../../lib/time.js';
 import type { Component } from './component.js';
+import { keep, type KeptCredentials } from './kept-credentials.js';
 
 /** A component that is not back by then is the supervisor's business; the next one gets its turn. */
 const restartTimeoutMs = 120_000;
@@ -24,8 +25,11 @@ export interface RenewalsOptions {
   readonly components: readonly Component[];
   /** Where the files lie that outlive their component. */
   readonly stateFolder: string;
+  readonly kept: KeptCredentials;
+  /** Has the supervisor end a component and start it again. */
+  readonly restart: (name: string) => void;
   readonly certs: Pick<Client<typeof certs>, 'credentials' | 'delivered' | 'renewals'>;
-  readonly host: Pick<Client<typeof host>, 'changedSecrets' | 'replaceSecrets' | 'conditions' | 'signal'>;
+  readonly host: Pick<Client<typeof host>, 'changedSecrets' | 'replaceSecrets' | 'conditions'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -60,10 +64,11 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
 
 /** Throws when a component that runs could not be given what it should have. */
 async function refresh(component: Component, urgency: Urgency, options: RenewalsOptions): Promise<void> {
-  const { name, credentials, reloads = [] } = component;
+  const { name, credentials, reloads = [], keepsCredentials = false } = component;
   if (credentials === 'none') return;
-  const { certs, log, signal } = options;
+  const { certs, kept, log, signal } = options;
   const { files } = await certs.credentials({ holder: name }, { signal });
+  if (keepsCredentials) keep(kept, name, files, log);
   try {
     const changed = (await changedFiles(component, files, options)).filter(
       (file) => !canWait(component, file, urgency),
@@ -159,12 +164,12 @@ async function servedCertificate(port: number, signal: AbortSignal): Promise<Buf
 }
 
 /** Ends a component, which the supervisor then starts with what it gets now, and waits until it is healthy again. */
-async function restart(name: string, { host, signal }: RenewalsOptions): Promise<void> {
+async function restart(name: string, { host, restart, signal }: RenewalsOptions): Promise<void> {
   using limit = deadline(restartTimeoutMs, signal);
   let ended = false;
   for await (const { conditions, snapshot } of host.conditions({}, { signal: limit.signal })) {
     if (snapshot) {
-      await host.signal({ name, signal: 'SIGTERM' }, { signal });
+      restart(name);
       continue;
     }
     for (const condition of conditions) {

@@ -1,6 +1,6 @@
 import type { Client } from '../../ipc/contract.js';
 import { deferred } from '../../ipc/deferred.js';
-import type { certs } from '../../ipc/services/certs.js';
+import type { certs, CredentialFile } from '../../ipc/services/certs.js';
 import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
@@ -14,6 +14,7 @@ import { endBetween } from '../../supervision/restarts.js';
 import { Tree } from '../../supervision/tree.js';
 import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
+import { keep, type KeptCredentials } from './kept-credentials.js';
 import type { RestartReport } from './restart-report.js';
 import path from 'node:path';
 
@@ -26,6 +27,7 @@ const prepareTimeoutMs = 600_000;
 export interface SupervisorOptions {
   readonly context: Context;
   readonly components: readonly Component[];
+  readonly kept: KeptCredentials;
   readonly host: Client<typeof host>;
   readonly certs: Client<typeof certs>;
   readonly log: Logger;
@@ -97,6 +99,11 @@ export class Supervisor {
     return this.#killed;
   }
 
+  /** Ends a component that has old credentials, and starts it with new ones. Nothing happens to one that does not run. */
+  restart(name: string): void {
+    this.#handle({ kind: 'outdated', name, what: 'credentials' });
+  }
+
   #seen(child: Child, snapshot: boolean): void {
     const { name, exit } = child;
     const { restarts } = this.#options;
@@ -123,7 +130,7 @@ export class Supervisor {
       this.#options.log.error({ err: error }, `${name} is left as it is: ${messageOf(error)}`);
       return;
     }
-    if (digest !== wanted) this.#handle({ kind: 'outdated', name });
+    if (digest !== wanted) this.#handle({ kind: 'outdated', name, what: 'settings' });
   }
 
   #handle(event: Parameters<Tree['handle']>[0]): void {
@@ -198,7 +205,7 @@ export class Supervisor {
         argv: [...argv],
         cwd,
         env: { ...env },
-        secrets: files,
+        secrets: [...files],
         digest: digestOf(command),
       });
     } catch (error) {
@@ -214,17 +221,36 @@ export class Supervisor {
   }
 
   /** What the component gets on its ramfs; what stays on disk is put there at once. */
-  async #credentials(component: Component, signal: AbortSignal) {
+  async #credentials(component: Component, signal: AbortSignal): Promise<readonly CredentialFile[]> {
     if (component.credentials === 'none') return [];
-    const { certs, context } = this.#options;
-    const { files } = await certs.credentials({ holder: component.name }, { signal });
+    const { context } = this.#options;
+    const files = this.#keptCredentials(component) ?? (await this.#currentCredentials(component, signal));
     if (component.credentials === 'ramfs') return files;
     const folder = ensureFolder(context.config.paths.kubeletPki, 0o700);
     const { volatile = [] } = component;
-    for (const { name, data } of files) {
-      if (!volatile.includes(name)) writeFileAtomic(path.join(folder, name), data, 0o400);
+    for (const { name: file, data } of files) {
+      if (!volatile.includes(file)) writeFileAtomic(path.join(folder, file), data, 0o400);
     }
-    return files.filter(({ name }) => volatile.includes(name));
+    return files.filter((file) => volatile.includes(file.name));
+  }
+
+  /** Those of an earlier start of the node, for one that does not wait for etcd's. */
+  #keptCredentials({ name, keepsCredentials = false }: Component): readonly CredentialFile[] | undefined {
+    return keepsCredentials && this.#isFirst(name) ? this.#options.kept.read(name) : undefined;
+  }
+
+  async #currentCredentials({ name, keepsCredentials = false }: Component, signal: AbortSignal) {
+    const { certs, kept, log } = this.#options;
+    const { files } = await certs.credentials({ holder: name }, { signal });
+    // Before it is started: what it writes with a key must not be all that knows that key after a power cut.
+    if (keepsCredentials) keep(kept, name, files, log);
+    return files;
+  }
+
+  /** Whether it has not run since this node was started, as far as anybody knows. */
+  #isFirst(name: string): boolean {
+    const state = this.#tree.state(name);
+    return state.kind === 'starting' && state.cause === null;
   }
 
   async #signal(name: string, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {

@@ -132,6 +132,42 @@ void t.test('what runs with other settings than it should is started again, and 
   t.equal(host.child('kube.apiserver').run, 1);
 });
 
+void t.test('a first start waits for nobody where credentials are kept, a second one does', async (t) => {
+  const host = await Host.start(t);
+  host.kept.keep('etcd', [{ name: 'kubeconfig', data: Buffer.from('kept') }]);
+  const { components } = pair(host, { credentials: 'state', keepsCredentials: true });
+  await host.supervise(components);
+  await host.healthy(both);
+  t.equal(readFileSync(path.join(host.folder, 'pki', 'kubeconfig'), 'utf8'), 'kept');
+  host.children.signal('etcd', 'SIGKILL');
+  // Nobody serves the PKI here.
+  await host.until('a start that fails', () => host.board.get('etcd').message.includes('certs'));
+  t.equal(host.child('etcd').run, 1);
+});
+
+void t.test(
+  'one that has to have new credentials is ended and started again, and on record with that',
+  async (t) => {
+    const host = await Host.start(t);
+    const { supervisor } = await host.supervise(pair(host).components);
+    await host.healthy(both);
+    supervisor.restart('kube.apiserver');
+    await host.healthy(both, 1);
+    await host.healthy(['kube.apiserver'], 2);
+    t.equal(host.child('etcd').run, 1);
+    const isOver = () => host.history.list('', 0).some(({ healthyMs }) => healthyMs !== null);
+    await host.until('the end of the restart', isOver);
+    t.match(host.history.list('', 0), [
+      {
+        name: 'kube.apiserver',
+        run: 1,
+        kind: 'outdated',
+        message: 'runs with other credentials than it should',
+      },
+    ]);
+  },
+);
+
 void t.test('what hangs already when it is taken over is started again', async (t) => {
   const host = await Host.start(t);
   await host.supervise(pair(host).components);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -17,8 +18,10 @@ import { host, type Child } from '../../../src/ipc/services/host.js';
 import { allConditionNames, type ComponentName } from '../../../src/lib/names.js';
 import { poll } from '../../../src/lib/time.js';
 import { sendSignal } from '../../../src/platform/process.js';
+import { NodeKeySealer } from '../../../src/platform/sealer.js';
 import type { State } from '../../../src/supervision/state.js';
 import type { Component } from '../../../src/workers/kubelet/component.js';
+import { KeptCredentials } from '../../../src/workers/kubelet/kept-credentials.js';
 import { RestartReport } from '../../../src/workers/kubelet/restart-report.js';
 import { Supervisor } from '../../../src/workers/kubelet/supervisor.js';
 import { optionsIn } from '../../unit/host/children-fixture.js';
@@ -37,12 +40,15 @@ export class Host {
   readonly history: History;
   readonly boot = new BootTimeline(this.board, new AbortController().signal);
   readonly folder: string;
+  readonly kept: KeptCredentials;
   readonly #router: Router;
   readonly #supervisors: { readonly stop: AbortController; readonly done: Promise<unknown> }[] = [];
 
   private constructor(folder: string, router: Router) {
     this.folder = folder;
     this.children = new Children(optionsIn(folder));
+    const sealer = new NodeKeySealer(randomBytes(32));
+    this.kept = new KeptCredentials({ folder, sealer, facts: [], now: Date.now });
     this.history = new History(path.join(folder, 'restarts.jsonl'));
     this.#router = router;
   }
@@ -109,6 +115,7 @@ export class Host {
     });
     const supervisor = new Supervisor({
       restarts,
+      kept: this.kept,
       context: makeContext({ settings: { paths: { state: this.folder, run: this.folder } } }),
       components,
       host: hostClient,

@@ -138,13 +138,13 @@ void t.test('what should be ready by its age, and is not, has a shorter time tha
 void t.test('what runs with other settings goes and comes back at once, and it is no failure', async (t) => {
   const h = new Harness(threeLevels);
   h.handle({ kind: 'adopted', name: 'etcd' });
-  t.same(h.handle({ kind: 'outdated', name: 'etcd' }), ['terminate etcd']);
-  t.same(h.handle({ kind: 'outdated', name: 'etcd' }), [], 'it is told once');
+  t.same(h.handle({ kind: 'outdated', name: 'etcd', what: 'settings' }), ['terminate etcd']);
+  t.same(h.handle({ kind: 'outdated', name: 'etcd', what: 'settings' }), [], 'it is told once');
   t.same(h.ends('etcd'), ['start etcd']);
   h.executed('etcd');
   h.ends('etcd');
   t.equal(h.backoffMs('etcd'), 250, 'the first failure');
-  t.same(h.handle({ kind: 'outdated', name: 'apiserver' }), [], 'what does not run need not go');
+  t.same(h.handle({ kind: 'outdated', name: 'apiserver', what: 'settings' }), [], 'what does not run need not go');
 });
 
 void t.test(

@@ -16,6 +16,7 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     name: 'kube.apiserver',
     needs: ['etcd'],
     credentials: 'ramfs',
+    keepsCredentials: true,
     // It looks at these once a minute, or when it opens a connection. What it knows the kubelet by is read once.
     reloads: [
       'ca.crt',

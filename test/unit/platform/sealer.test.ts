@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { isSealed, NodeKeySealer } from '../../../src/workers/certs/sealer.js';
+import { isSealed, NodeKeySealer } from '../../../src/platform/sealer.js';
 
 const name = '/kube-pki/id-ca.key';
 const sealer = new NodeKeySealer(randomBytes(32));

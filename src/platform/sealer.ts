@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { HamletError } from '../../lib/errors.js';
+import { HamletError } from '../lib/errors.js';
 
 /** Makes values unreadable for whoever has a copy of them and not this node. A TPM's would be another one. */
 export interface Sealer {

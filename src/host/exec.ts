@@ -19,7 +19,8 @@ const elfMachineOffset = 18;
 const headBytes = 20;
 
 /** Why a program cannot be executed; `exec` in the details of the error that says so. */
-export type ExecProblem = 'no-folder' | 'missing' | 'not-executable' | 'wrong-format';
+export type ExecProblem =
+  'no-folder' | 'program-missing' | 'not-executable' | 'wrong-architecture' | 'wrong-format';
 
 /**
  * Checks that a program can be executed in a folder. It is looked at first because an attempt tells less: execvp(3)
@@ -31,9 +32,15 @@ export function checkProgram(file: string, folder: string): void {
     throw new HamletError('INVALID_ARGUMENT', `"${file}" is not the absolute path of a program`);
   }
   if (!isFolder(folder)) throw failure('FAILED_PRECONDITION', 'no-folder', `there is no folder ${folder}`);
-  if (!existsSync(file)) throw failure('NOT_FOUND', 'missing', `there is no program ${file}`);
-  const problem = formatProblem(readHead(file));
-  if (problem !== undefined) throw failure('FAILED_PRECONDITION', 'wrong-format', `${file} ${problem}`);
+  if (!existsSync(file)) throw failure('NOT_FOUND', 'program-missing', `there is no program ${file}`);
+  const head = readHead(file);
+  if (!isProgram(head)) {
+    throw failure('FAILED_PRECONDITION', 'wrong-format', `${file} is neither a program nor a script`);
+  }
+  if (!isOfThisArchitecture(head)) {
+    const message = `${file} is built for another architecture; this machine is ${process.arch}`;
+    throw failure('FAILED_PRECONDITION', 'wrong-architecture', message);
+  }
 }
 
 /** Names what kept a checked program from being executed after all. */
@@ -73,13 +80,16 @@ function readHead(file: string): Buffer {
   }
 }
 
-function formatProblem(head: Buffer): string | undefined {
-  if (head.toString('latin1', 0, 2) === '#!') return undefined;
-  if (head.length < headBytes || !head.subarray(0, elfMagic.length).equals(elfMagic)) {
-    return 'is neither a program nor a script';
-  }
-  if (head.readUInt16LE(elfMachineOffset) === elfMachines[process.arch]) return undefined;
-  return `is built for another architecture; this machine is ${process.arch}`;
+function isProgram(head: Buffer): boolean {
+  return isScript(head) || (head.length >= headBytes && head.subarray(0, elfMagic.length).equals(elfMagic));
+}
+
+function isOfThisArchitecture(head: Buffer): boolean {
+  return isScript(head) || head.readUInt16LE(elfMachineOffset) === elfMachines[process.arch];
+}
+
+function isScript(head: Buffer): boolean {
+  return head.toString('latin1', 0, 2) === '#!';
 }
 
 function isFolder(folder: string): boolean {

@@ -1,12 +1,21 @@
 /** What of a component's start is not what it should be by now. */
 export type Outdated = 'settings' | 'credentials';
 
+/** Why a program could not be executed: each has another remedy. `exec-failed` is whatever the others are not. */
+export const execFailures = [
+  'program-missing',
+  'not-executable',
+  'wrong-architecture',
+  'exec-failed',
+] as const;
+export type ExecFailure = (typeof execFailures)[number];
+
 /** How something that ran came to its end. The kinds are told apart because each wants another remedy. */
 export type Cause =
   | { readonly kind: 'exited'; readonly code: number }
   | { readonly kind: 'killed'; readonly signal: string }
   | { readonly kind: 'out-of-memory' }
-  | { readonly kind: 'exec-failed'; readonly message: string }
+  | { readonly kind: ExecFailure; readonly message: string }
   | { readonly kind: 'probe-failed'; readonly message: string }
   | { readonly kind: 'start-timeout'; readonly message: string }
   /** It ended while nobody was there to be told how. */
@@ -105,6 +114,9 @@ export function describeCause(cause: Cause): string {
       return `killed by ${cause.signal}`;
     case 'out-of-memory':
       return 'ran out of memory';
+    case 'program-missing':
+    case 'not-executable':
+    case 'wrong-architecture':
     case 'exec-failed':
       return `could not be started: ${cause.message}`;
     case 'probe-failed':

@@ -1,6 +1,6 @@
 import type { ConditionUpdate, ExitStatus } from '../../ipc/services/host.js';
 import { isHamletError, messageOf } from '../../lib/errors.js';
-import { describeState, type Cause, type State } from '../../supervision/state.js';
+import { describeState, execFailures, type Cause, type State } from '../../supervision/state.js';
 import type { Component } from './component.js';
 
 /** What the board is told of a component. */
@@ -25,8 +25,9 @@ export function causeOf({ code, signal, outOfMemory }: ExitStatus): Cause {
 /** Why a start was not carried out. */
 export function startFailure(error: unknown): Cause {
   const message = messageOf(error);
-  const failed = isHamletError(error) && 'exec' in error.details;
-  return failed ? { kind: 'exec-failed', message } : { kind: 'error', message };
+  if (!isHamletError(error) || error.details.exec === undefined) return { kind: 'error', message };
+  const { exec } = error.details;
+  return { kind: execFailures.find((kind) => kind === exec) ?? 'exec-failed', message };
 }
 
 /** One word for programs: the state, or what brought it about. */

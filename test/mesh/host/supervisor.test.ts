@@ -137,12 +137,13 @@ void t.test('a program that cannot be executed is told apart, and tried again', 
     host.component('etcd', [], { command: () => ({ argv, cwd: host.folder }) }),
     host.component('kube.apiserver', ['etcd']),
   ]);
-  await host.until('the report', () => host.board.get('etcd').reason === 'ExecFailed');
+  await host.until('the report', () => host.board.get('etcd').reason === 'ProgramMissing');
   t.match(
     host.board.get('etcd').message,
     /^could not be started: there is no program \/no\/such\/program; next try/,
   );
   t.match(host.board.get('kube.apiserver'), { reason: 'Waiting', message: 'waits for etcd' });
+  t.match(host.history.list('etcd', 1), [{ kind: 'program-missing', run: 0, pid: 0 }]);
   t.same(await supervisor.stop(), [], 'and a stop need not wait for it');
 });
 

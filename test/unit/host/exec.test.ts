@@ -28,10 +28,10 @@ void t.test('the ways in which a program cannot be executed are told apart', asy
   executable(file('cut-off'), readFileSync('/bin/true').subarray(0, 10));
   executable(file('no-interpreter'), '#!/no/such/interpreter\n');
   const cases: readonly (readonly [string, string, string, string])[] = [
-    [file('missing'), 'NOT_FOUND', 'missing', `there is no program ${file('missing')}`],
+    [file('missing'), 'NOT_FOUND', 'program-missing', `there is no program ${file('missing')}`],
     [file('plain'), 'PERMISSION_DENIED', 'not-executable', 'is not executable'],
     [folder, 'PERMISSION_DENIED', 'not-executable', 'is not a file'],
-    [file('foreign'), 'FAILED_PRECONDITION', 'wrong-format', 'another architecture'],
+    [file('foreign'), 'FAILED_PRECONDITION', 'wrong-architecture', 'another architecture'],
     [file('text'), 'FAILED_PRECONDITION', 'wrong-format', 'neither a program nor a script'],
     [file('empty'), 'FAILED_PRECONDITION', 'wrong-format', 'neither a program nor a script'],
     [file('cut-off'), 'FAILED_PRECONDITION', 'wrong-format', 'neither a program nor a script'],

@@ -78,7 +78,10 @@ void t.test('every way to end is restarted, a clean exit too, and keeps its caus
     { kind: 'exited', code: 3 },
     { kind: 'killed', signal: 'SIGSEGV' },
     { kind: 'out-of-memory' },
-    { kind: 'exec-failed', message: 'no such file' },
+    { kind: 'program-missing', message: 'no such file' },
+    { kind: 'not-executable', message: 'mode 0644' },
+    { kind: 'wrong-architecture', message: 'for another machine' },
+    { kind: 'exec-failed', message: 'no such interpreter' },
     { kind: 'error', message: 'no credentials' },
   ];
   for (const cause of causes) {

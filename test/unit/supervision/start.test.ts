@@ -144,7 +144,11 @@ void t.test('what runs with other settings goes and comes back at once, and it i
   h.executed('etcd');
   h.ends('etcd');
   t.equal(h.backoffMs('etcd'), 250, 'the first failure');
-  t.same(h.handle({ kind: 'outdated', name: 'apiserver', what: 'settings' }), [], 'what does not run need not go');
+  t.same(
+    h.handle({ kind: 'outdated', name: 'apiserver', what: 'settings' }),
+    [],
+    'what does not run need not go',
+  );
 });
 
 void t.test(

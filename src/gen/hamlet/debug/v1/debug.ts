@@ -1226,8 +1226,9 @@ export interface Restart {
   /** When it ended or was given up, in milliseconds since the Unix epoch. */
   readonly atMs: number;
   /**
-   * Why, for programs: `exited`, `killed`, `out-of-memory`, `exec-failed`, `probe-failed` (it hung), `start-timeout`,
-   * `lost` (it ended while nobody was there to be told how), `outdated` (other settings), or `error`.
+   * Why, for programs: `exited`, `killed`, `out-of-memory`, `program-missing`, `not-executable`, `wrong-architecture`,
+   * `exec-failed` (it could not be executed for another reason), `probe-failed` (it hung), `start-timeout`, `lost` (it
+   * ended while nobody was there to be told how), `outdated` (other settings or credentials), or `error`.
    */
   readonly kind: string;
   /** The exit code; -1 where there is none. */

@@ -226,7 +226,10 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     // Two threads at first, for debug calls and for etcd, because a small machine has no processor for more. What the
     // others read waits in its pipes, or for etcd. If the second fails, its log is what people will ask for.
     const isLoaded = ({ status, reason }: Condition) => status === 'true' || reason === 'backoff';
-    await board.when('hamlet.kubelet', isLoaded, signal);
+    const loaded = board.when('hamlet.kubelet', isLoaded, signal);
+    // Should it fail, then the first start with secrets says so.
+    await secrets.prepare().catch(() => undefined);
+    await loaded;
     start('certs', () => ({
       config,
       nodeName: name,
@@ -251,6 +254,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     await workers.stop();
     if (leave.aborted) await children.release();
     else await endTheRest();
+    if (!leave.aborted) await secrets.close();
     report.close();
     await history.written();
     await logKeeper.stop();

@@ -32,6 +32,8 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     waitsForStart: features.encryptionConfigReload ? [] : ['encryption.json'],
     trustsAtStart: ['kubelet-ca.crt'],
     stopPatienceMs: 30_000,
+    // /readyz asks etcd, which may have an election or a slow disk to get over.
+    probeTimeoutMs: 5_000,
     prepare() {
       ensureFolder(config.paths.run);
     },

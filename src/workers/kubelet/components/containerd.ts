@@ -19,6 +19,8 @@ export function containerd(context: Context): Component {
     // Everything waits for etcd at first, and on a small machine the two would take the processor from each other.
     yieldsTo: ['etcd'],
     credentials: 'none',
+    // While it unpacks a large image or takes a full disk apart its answers are slow, and a restart would not help.
+    probeTimeoutMs: 5_000,
     prepare() {
       ensureFolder(run.containerd, 0o711);
       ensureFolder(paths.containerd, 0o711);

@@ -20,6 +20,9 @@ export function etcd(context: Context): Component {
     name: 'etcd',
     needs: [],
     credentials: 'none',
+    // All others hang with it, so a hang is found sooner; a disk that is slow for once is given as much time as elsewhere.
+    probePeriodMs: 2_000,
+    failureThreshold: 5,
     prepare() {
       ensureFolder(folder, 0o700);
       ensureFolder(path.dirname(paths.etcd));

@@ -1,6 +1,6 @@
 import type { BootStep } from '../ipc/services/boot.js';
 import type { Condition } from '../ipc/services/host.js';
-import { workerNames } from '../lib/names.js';
+import { groupNames, workerNames } from '../lib/names.js';
 import type { ConditionBoard } from './conditions.js';
 
 /** What the start is for. Other steps may end after it. */
@@ -29,7 +29,7 @@ const knownWaits: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Conditions that the start does not pass through. */
-const noSteps: ReadonlySet<string> = new Set(['CertificatesValid', 'DataAvailable']);
+const noSteps: ReadonlySet<string> = new Set(['CertificatesValid', 'DataAvailable', ...groupNames]);
 
 type Step = { -readonly [Key in keyof BootStep]: BootStep[Key] };
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import * as v from 'valibot';
 import { restart as restartSchema, type Restart, type RestartFields } from '../ipc/services/restart.js';
+import { Broadcast } from '../lib/broadcast.js';
 import { messageOf } from '../lib/errors.js';
 import { writeFileAtomic } from '../lib/files.js';
 import type { Log } from '../lib/log.js';
@@ -20,6 +21,7 @@ export class History {
   readonly #file: string;
   readonly #log: Log | undefined;
   readonly #restarts = new Map<number, Restart>();
+  readonly #changes = new Broadcast<Restart>();
   #lines = 0;
   #writing = Promise.resolve();
 
@@ -58,8 +60,14 @@ export class History {
   put(id: number | null, fields: RestartFields): number {
     const restart = { id: id ?? Math.max(0, ...this.#restarts.keys()) + 1, ...fields };
     this.#keep(restart);
+    this.#changes.send(restart);
     this.#writing = this.#writing.then(() => this.#write(restart));
     return restart.id;
+  }
+
+  /** Each restart that begins or moves on from now on, until the signal is aborted. */
+  watch(signal: AbortSignal): AsyncIterable<Restart> {
+    return this.#changes.subscribe(signal);
   }
 
   /** Resolves when all is on the disk, or was given up. */

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { allConditionNames, componentNames, type WorkerName } from '../lib/names.js';
+import { allConditionNames, componentNames, workerNames, type WorkerName } from '../lib/names.js';
 import { messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
 import { deferred } from '../ipc/deferred.js';
@@ -27,6 +27,7 @@ import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
 import { raiseFileLimit } from './file-limit.js';
 import type { Outcome } from './handover.js';
+import { GroupConditions } from './group-conditions.js';
 import { History } from './history.js';
 import { notifyInit } from './init-notify.js';
 import { recordKill } from './kill-record.js';
@@ -121,6 +122,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const report = new ConsoleReport({ board, signal: stop, write: (text) => process.stdout.write(text) });
   const history = new History(historyFile(config.paths.state), log);
+  new GroupConditions({ board, history, members: membersOf(config), log, signal });
   const secrets = new Secrets(run.secrets);
   const children = new Children({
     file: run.children,
@@ -289,4 +291,13 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
     }
   }
+}
+
+/** The dotted names of all that is kept running with this configuration. */
+function membersOf({ kubeProxy, debug }: Config): string[] {
+  const threads = workerNames.filter((name) => name !== 'debug' || debug.enabled);
+  return [
+    ...componentNames.filter((name) => name !== 'kube.proxy' || kubeProxy.enabled),
+    ...threads.map((name) => `hamlet.${name}`),
+  ];
 }

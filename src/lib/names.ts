@@ -30,6 +30,9 @@ export const conditionNames = [
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 
+/** Groups of dotted names, and `node`, which has all that is kept running. */
+export const groupNames = ['node', 'kube', 'hamlet'] as const;
+
 /** Everything that has a log: the components, the main thread, the worker threads. */
 export const logNames: readonly string[] = [
   ...componentNames,
@@ -40,6 +43,7 @@ export const logNames: readonly string[] = [
 /** Everything that GetCondition answers for. */
 export const allConditionNames: readonly string[] = [
   ...conditionNames,
+  ...groupNames,
   ...componentNames,
   ...workerNames.map((name) => `hamlet.${name}`),
 ];

@@ -111,6 +111,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     ...(maxDiskMb > 0 && { segments: { dir: path.join(state, 'logs'), maxBytes: maxDiskMb * 2 ** 20 } }),
   });
   const log = pipes.log('hamlet');
+  if (pipes.startProblem !== undefined) log.warn(pipes.startProblem);
   const board = new ConditionBoard(allConditionNames, Date.now());
   const boot = new BootTimeline(board, signal, options.beganMs);
   notifyInit({

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, closeSync, constants, lstatSync, openSync, readFileSync, unlinkSync } from 'node:fs';
+import { chmodSync, closeSync, constants, lstatSync, openSync, unlinkSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
 import { HamletError, errnoOf } from '../lib/errors.js';
-import { ensureFolder, writeFileAtomic } from '../lib/files.js';
+import { ensureFolder } from '../lib/files.js';
 import { createLog } from '../lib/log.js';
 import { componentNames, logNames } from '../lib/names.js';
 import {
@@ -22,6 +22,7 @@ import {
 import type { Output } from './launcher.js';
 import { isSameFile } from './leftovers.js';
 import { RunCounts } from './run-counts.js';
+import { countStart } from './starts.js';
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
@@ -61,6 +62,8 @@ interface Pipe {
  * and containerd all log to stderr alone.
  */
 export class Pipes {
+  /** What went wrong with the count of starts, if anything did. */
+  readonly startProblem: string | undefined;
   readonly #dir: string;
   readonly #pipes: readonly Pipe[];
   readonly #rings: readonly { readonly name: string; readonly memory: RingMemory }[];
@@ -72,7 +75,9 @@ export class Pipes {
     { dir, segments, runsFile }: PipesOptions,
     pipes: readonly Pipe[],
     rings: readonly { name: string; memory: RingMemory }[],
+    startProblem: string | undefined,
   ) {
+    this.startProblem = startProblem;
     this.#dir = dir;
     this.#pipes = pipes;
     this.#rings = rings;
@@ -96,7 +101,11 @@ export class Pipes {
     ];
     chmodSync(ensureFolder(dir, 0o700), 0o700);
     await makePipes(wanted.map((pipe) => pipe.path));
-    const start = countStart(options.startsFile);
+    const { number, problem } = countStart({
+      file: options.startsFile,
+      note: path.join(dir, 'starts'),
+      segments: options.segments?.dir,
+    });
     const pipes = wanted.map((pipe) => {
       const memory = createPipeMemory(limits);
       const fd = openSync(pipe.path, constants.O_RDWR | constants.O_NONBLOCK);
@@ -105,9 +114,9 @@ export class Pipes {
     });
     const rings = [...components, ...own].map((name) => ({
       name,
-      memory: createRingMemory(limits, start * sequencesPerStart),
+      memory: createRingMemory(limits, number * sequencesPerStart),
     }));
-    return new Pipes(options, pipes, rings);
+    return new Pipes(options, pipes, rings, problem);
   }
 
   /** What the logs worker is to be started with. */
@@ -235,19 +244,6 @@ async function isDrained(words: Int32Array, timeoutMs: number): Promise<boolean>
     const wait = Atomics.waitAsync(words, pipeWord.drained, drained, left);
     if (wait.async) await wait.value;
   }
-}
-
-/** The number of this start of Hamlet on this node, from 1. */
-function countStart(file: string): number {
-  let last = 0;
-  try {
-    last = Number(readFileSync(file, 'utf8'));
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  }
-  if (!Number.isSafeInteger(last)) throw new HamletError('DATA_LOSS', `${file} should hold a number`);
-  writeFileAtomic(file, `${last + 1}\n`, 0o600);
-  return last + 1;
 }
 
 async function makePipes(files: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import path from 'node:path';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import type { ComponentName } from '../lib/names.js';
 import type { Config } from './config.js';
@@ -126,8 +127,14 @@ function kernelProblems(): string[] {
   return missingKernelFeatures().map((what) => `the kernel has no ${what}`);
 }
 
-function diskProblems({ paths }: Config): string[] {
-  const problem = spaceProblem(paths.state, stateBytes, 'The state of a node');
+/**
+ * Whether there is room for a new node's state, in words if not. A node that is there already is started however full its
+ * disk is: it has what etcd allots at first, and the condition DataAvailable tells of the rest. `bytes` is for tests.
+ */
+export function diskProblems({ paths }: Pick<Config, 'paths'>, bytes = stateBytes): string[] {
+  // etcd makes it at its first start.
+  if (existsSync(path.join(paths.etcd, 'member'))) return [];
+  const problem = spaceProblem(paths.state, bytes, 'The state of a node');
   return problem === undefined ? [] : [problem];
 }
 

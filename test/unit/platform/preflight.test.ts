@@ -1,10 +1,12 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import t from 'tap';
 import { parseConfig, type Config } from '../../../src/platform/config.js';
 import { spaceProblem } from '../../../src/platform/disk.js';
 import { portHolder } from '../../../src/platform/port-holder.js';
-import { checkPorts } from '../../../src/platform/preflight.js';
+import { checkPorts, diskProblems } from '../../../src/platform/preflight.js';
 
 /** Every port of the configuration set to one that is free right now. */
 async function configOfFreePorts(): Promise<Config> {
@@ -92,4 +94,12 @@ void t.test('space is measured where the folder will be', async (t) => {
     spaceProblem(t.testdir(), 1e18, 'A test'),
     /^A test needs 1000000000\.0 GB free in .*, and there is [\d.]+ [GM]B$/,
   );
+});
+
+void t.test('a node that is there already is not refused for want of room', async (t) => {
+  const state = t.testdir();
+  const config = parseConfig({ paths: { state } }, 'test');
+  t.match(diskProblems(config, 1e18), [/^The state of a node needs .* free in/]);
+  mkdirSync(path.join(config.paths.etcd, 'member'), { recursive: true });
+  t.same(diskProblems(config, 1e18), []);
 });

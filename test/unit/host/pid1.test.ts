@@ -1,5 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { waitFor } from './children-fixture.js';
@@ -48,4 +50,35 @@ void t.test('signals go on to what it runs, and its exit code is the end', { ski
   process.kill(first(), 'SIGTERM');
   await says('stopping');
   t.same((await exit)[0], 5);
+});
+
+void t.test('a SIGTERM between two runs is the end', { skip }, async (t) => {
+  const file = path.join(t.testdir({ runs: '' }), 'runs');
+  const { child, first } = start(`echo run >> ${file}; exit 3`);
+  t.teardown(() => child.kill('SIGKILL'));
+  const exit = once(child, 'exit');
+  const pauses = () => spawnSync('pgrep', ['-P', String(first()), '-x', 'sleep']).status === 0;
+  await waitFor('the pause', () => pauses() || undefined);
+  const runs = readFileSync(file, 'utf8');
+  process.kill(first(), 'SIGTERM');
+  t.same((await exit)[0], 3);
+  t.equal(readFileSync(file, 'utf8'), runs, 'nothing is started any more');
+});
+
+void t.test('a SIGTERM at any time of a start is the end', { skip }, async (t) => {
+  const script = `
+    for delay in 0 1 2 3 4 5 6 7 8 9 10 11 12 14 16 18 20 25; do
+      ${pid1} sleep 100 & pid=$!
+      sleep $(printf 0.%03d $delay)
+      kill -TERM $pid
+      wait $pid
+    done
+    echo all have ended`;
+  const words = ['--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script];
+  const { stdout } = spawnSync('unshare', words, {
+    encoding: 'utf8',
+    timeout: 25_000,
+    killSignal: 'SIGKILL',
+  });
+  t.match(stdout, /all have ended/);
 });

@@ -5,6 +5,7 @@ import { HamletError, messageOf } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import { oomKills, wasOomKilled } from '../platform/oom.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
+import { stopPatienceMs } from '../platform/stop-patience.js';
 import { readTable, writeTable } from './children-table.js';
 import { checkProgram } from './exec.js';
 import { hasEnded, Launcher, type Output } from './launcher.js';
@@ -34,10 +35,10 @@ export interface ChildrenOptions {
   readonly outputs: Outputs;
   /** Told of what goes wrong where nobody waits for an answer. */
   readonly log?: Log;
-  /** How long leftovers may take to heed SIGTERM, in milliseconds; 10,000 unless given. */
-  readonly endPatienceMs?: number;
   /** How long a component has run before its next start is prepared, in milliseconds; 10,000 unless given. */
   readonly standbyDelayMs?: number;
+  /** How long what is ended may take to heed SIGTERM, by its name, in milliseconds; stop-patience.ts unless given. */
+  readonly endPatienceMs?: (name: string) => number;
 }
 
 export interface ChildNews {
@@ -54,8 +55,6 @@ export interface Takeover {
   readonly gone: readonly Child[];
 }
 
-/** How long a process may take to heed SIGTERM, and then to vanish after SIGKILL, in milliseconds. */
-const endPatienceMs = 10_000;
 /** How often to look whether what is not this process's own child is still there, in milliseconds. */
 const adoptedPollMs = 100;
 
@@ -65,6 +64,7 @@ const adoptedPollMs = 100;
  */
 export class Children {
   readonly #options: ChildrenOptions;
+  readonly #endPatienceMs: (name: string) => number;
   readonly #table = new Map<string, Child>();
   readonly #changes = new Broadcast<Child>();
   readonly #launcher: Launcher;
@@ -84,6 +84,7 @@ export class Children {
     const { outputs, standbyDelayMs } = options;
     this.#options = options;
     this.#launcher = new Launcher((name, run) => outputs.openOutput(name, run), standbyDelayMs);
+    this.#endPatienceMs = options.endPatienceMs ?? stopPatienceMs;
   }
 
   get all(): readonly Child[] {
@@ -145,14 +146,14 @@ export class Children {
    * Throws INTERNAL, naming it, for what even SIGKILL does not end.
    */
   async takeOver(wasKilled: boolean, signal: AbortSignal): Promise<Takeover> {
-    const { file, outputs, secrets, endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+    const { file, outputs, secrets } = this.#options;
     const table = readTable(file);
     const { sound, unsound, gone } = sortLeftovers(table, (name, pid) => outputs.isOutputOf(name, pid));
     const known = new Set([...sound, ...unsound].map(({ pid }) => pid));
     const bad = [...unsound, ...(wasKilled ? findStrays(outputs.stdouts, known) : [])];
     // What is still in the pipes is theirs.
     for (const { name, run } of table) outputs.adopt(name, run);
-    await endGroups(bad, patienceMs, signal);
+    await endGroups(bad, this.#endPatienceMs, signal);
     const exit: ExitStatus = { code: null, signal: null, outOfMemory: false, atMs: Date.now() };
     for (const child of table) {
       this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit: child.exit ?? exit });
@@ -166,12 +167,12 @@ export class Children {
 
   /** Ends whatever an earlier run has left. Throws as takeOver() does. */
   async endLeftovers(signal: AbortSignal): Promise<void> {
-    const { file, outputs, secrets, endPatienceMs: patienceMs = endPatienceMs } = this.#options;
+    const { file, outputs, secrets } = this.#options;
     const running = readTable(file).filter(
       ({ exit, pid, startTicks }) => exit === null && isAlive(pid, startTicks),
     );
     const strays = findStrays(outputs.stdouts, new Set(running.map(({ pid }) => pid)));
-    await endGroups([...running, ...strays], patienceMs, signal);
+    await endGroups([...running, ...strays], this.#endPatienceMs, signal);
     await secrets.adopt([]);
   }
 
@@ -190,20 +191,23 @@ export class Children {
   /**
    * Ends everything that still runs, in the given order of names, when nobody is left to start anything again. From then
    * on the table's file has nothing of what has ended: the next run of Hamlet would take it for a failure.
-   * Throws INTERNAL at the end, naming it, for what even SIGKILL does not end.
+   * Gives the names of what did not heed SIGTERM. Throws INTERNAL at the end, naming it, for what even SIGKILL does not
+   * end.
    */
-  async endAll(order: readonly string[], signal: AbortSignal): Promise<void> {
+  async endAll(order: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
     this.#ending = true;
     this.#launcher.close();
     this.#write();
-    const ends: PromiseSettledResult<void>[] = [];
+    const killed: string[] = [];
+    const ends: PromiseSettledResult<unknown>[] = [];
     for (const name of order) {
       const child = this.#table.get(name);
       if (child?.exit !== null) continue;
-      const { endPatienceMs: patienceMs = endPatienceMs } = this.#options;
-      ends.push(...(await Promise.allSettled([endGroup(child, patienceMs, signal)])));
+      const end = endGroup(child, this.#endPatienceMs(name), signal);
+      ends.push(...(await Promise.allSettled([end.then((heeded) => heeded || killed.push(name))])));
     }
     throwFailures(ends);
+    return killed;
   }
 
   #record(started: ChildProcess, name: string, run: number, digest: string): Child {

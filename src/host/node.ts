@@ -277,17 +277,20 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   async function stopInOrder(): Promise<void> {
     if (!workers.isHealthy('kubelet')) return;
     try {
-      const { killed } = await client(connection, kubelet).stop({});
-      if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
+      tellKilled((await client(connection, kubelet).stop({})).killed);
     } catch (error) {
       log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
     }
   }
 
+  function tellKilled(killed: readonly string[]): void {
+    if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
+  }
+
   /** Nothing is left by now, unless nobody was there to be asked. */
   async function endTheRest(): Promise<void> {
     try {
-      await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs));
+      tellKilled(await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs)));
     } catch (error) {
       log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
     }

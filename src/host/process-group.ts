@@ -20,9 +20,14 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): boolean {
 
 /**
  * Ends a process group: SIGTERM, and SIGKILL for what is still there when the leader has ended or its patience is
- * over. Throws INTERNAL, naming it, when it is there even then; the signal's reason when it is aborted first.
+ * over. Gives whether SIGTERM was enough for the leader.
+ * Throws INTERNAL, naming it, when it is there even then; the signal's reason when it is aborted first.
  */
-export async function endGroup({ name, pid, startTicks }: Leader, patienceMs: number, signal: AbortSignal) {
+export async function endGroup(
+  { name, pid, startTicks }: Leader,
+  patienceMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   const hasEnded = async (): Promise<boolean> => {
     const deadlineMs = performance.now() + patienceMs;
     while (isAlive(pid, startTicks)) {
@@ -35,17 +40,25 @@ export async function endGroup({ name, pid, startTicks }: Leader, patienceMs: nu
   const heeded = await hasEnded();
   // What it started and did not end goes in any case.
   sendSignal(-pid, 'SIGKILL');
-  if (heeded || (await hasEnded())) return;
+  if (heeded || (await hasEnded())) return heeded;
   throw new HamletError('INTERNAL', `${name} (process ${pid}) is there even after SIGKILL`);
 }
 
-/** Ends all of them at once. Throws as endGroup() does, for all that could not be ended. */
-export async function endGroups(leaders: readonly Leader[], patienceMs: number, signal: AbortSignal) {
-  throwFailures(await Promise.allSettled(leaders.map((leader) => endGroup(leader, patienceMs, signal))));
+/**
+ * Ends all of them at once, each with the patience that its name gets. Throws as endGroup() does, for all that could not
+ * be ended.
+ */
+export async function endGroups(
+  leaders: readonly Leader[],
+  patienceMs: (name: string) => number,
+  signal: AbortSignal,
+): Promise<void> {
+  const ends = leaders.map((leader) => endGroup(leader, patienceMs(leader.name), signal));
+  throwFailures(await Promise.allSettled(ends));
 }
 
 /** Throws what the rejected ones were rejected with, if there are any. */
-export function throwFailures(results: readonly PromiseSettledResult<void>[]): void {
+export function throwFailures(results: readonly PromiseSettledResult<unknown>[]): void {
   const reasons = results.flatMap((result): unknown[] =>
     result.status === 'rejected' ? [result.reason] : [],
   );

@@ -8,6 +8,7 @@ import type { Config } from '../../platform/config.js';
 import type { Features } from '../../platform/kubernetes-versions.js';
 import type { Machine } from '../../platform/machine.js';
 import { runPaths } from '../../platform/paths.js';
+import { usualStopPatienceMs } from '../../platform/stop-patience.js';
 import type { Spec } from '../../supervision/state.js';
 
 /** What a component's arguments, files and probe are made from. */
@@ -78,7 +79,7 @@ export interface Component extends Spec {
 /** What most components have in common; each file says where it differs. */
 export const usual = {
   startTimeoutMs: 60_000,
-  stopPatienceMs: 10_000,
+  stopPatienceMs: usualStopPatienceMs,
   failureThreshold: 3,
   probePeriodMs: 5_000,
   probeTimeoutMs: 3_000,

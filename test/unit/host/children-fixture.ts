@@ -62,7 +62,7 @@ export function optionsIn(folder: string): ChildrenOptions {
     file: path.join(folder, 'children.json'),
     secrets: new Secrets(path.join(folder, 'secrets')),
     outputs: new FileOutputs(folder),
-    endPatienceMs: 500,
+    endPatienceMs: () => 500,
   };
 }
 

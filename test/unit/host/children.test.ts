@@ -4,6 +4,7 @@ import t from 'tap';
 import type { ChildNews, Children } from '../../../src/host/children.js';
 import { readTable } from '../../../src/host/children-table.js';
 import type { Log } from '../../../src/lib/log.js';
+import { stopPatienceMs } from '../../../src/platform/stop-patience.js';
 import { isAlive, startTicksOf } from '../../../src/platform/process.js';
 import { ended, gone, line, never, script, startChildren, waitFor } from './children-fixture.js';
 
@@ -132,7 +133,7 @@ void t.test('everything is ended in the order that is asked for', async (t) => {
       for (const { name, exit } of changed) if (exit !== null) ends.push(name);
     }
   })();
-  await children.endAll(['never-started', 'stubborn', 'b'], never);
+  t.same(await children.endAll(['never-started', 'stubborn', 'b'], never), ['stubborn'], 'what was killed');
   await ended(children, 'b');
   t.notOk(isAlive(stubborn.pid, stubborn.startTicks));
   stop.abort();
@@ -148,6 +149,22 @@ void t.test('a table that cannot be written ends nothing', async (t) => {
   await children.spawn(script('a', 'exit 4'));
   t.match(await ended(children, 'a'), { exit: { code: 4 } });
   t.match(told, [{ err: { code: 'ENOENT' }, message: /^the table of children was not written/ }, {}]);
+});
+
+void t.test('each has the patience of its component', async (t) => {
+  const endPatienceMs = (name: string) => (name === 'patient' ? stopPatienceMs('kube.apiserver') : 100);
+  const { folder, children } = startChildren(t, { endPatienceMs });
+  for (const name of ['patient', 'other']) {
+    await children.spawn(
+      script(name, "trap 'sleep 1; exit 0' TERM; echo ready; while :; do sleep 0.01; done"),
+    );
+    await line(folder, `${name}.1.out`);
+  }
+  t.same(await children.endAll(['patient', 'other'], never), ['other']);
+  t.match(await ended(children, 'patient'), { exit: { code: 0 } });
+  t.match(await ended(children, 'other'), { exit: { signal: 'SIGKILL' } });
+  const [longest, usual] = [stopPatienceMs('kube.apiserver'), stopPatienceMs('etcd')];
+  t.ok(longest > usual, 'the API server has requests under way');
 });
 
 function follow(children: Children, signal: AbortSignal): { seen: ChildNews[]; done: Promise<void> } {

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { ensureFolder } from '../../../lib/files.js';
 import { kubeCommand } from '../../../platform/components.js';
 import { etcdSocket, runPaths } from '../../../platform/paths.js';
+import { stopPatienceMs } from '../../../platform/stop-patience.js';
 import { secretsFolder, usual, type Component, type Context } from '../component.js';
 import { probeHttps, type ProbeCredentials } from '../probes.js';
 
@@ -31,9 +32,9 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     ],
     waitsForStart: features.encryptionConfigReload ? [] : ['encryption.json'],
     trustsAtStart: ['kubelet-ca.crt'],
-    stopPatienceMs: 30_000,
     // /readyz asks etcd, which may have an election or a slow disk to get over.
     probeTimeoutMs: 5_000,
+    stopPatienceMs: stopPatienceMs('kube.apiserver'),
     prepare() {
       ensureFolder(config.paths.run);
     },

@@ -9,7 +9,7 @@ import { stopPatienceMs } from '../platform/stop-patience.js';
 import { readTable, writeTable } from './children-table.js';
 import { checkProgram } from './exec.js';
 import { hasEnded, Launcher, type Output } from './launcher.js';
-import { findStrays, sortLeftovers } from './leftovers.js';
+import { endOrphans, findStrays, sortLeftovers } from './leftovers.js';
 import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
 import type { Secrets } from './secrets.js';
 
@@ -39,6 +39,8 @@ export interface ChildrenOptions {
   readonly standbyDelayMs?: number;
   /** How long what is ended may take to heed SIGTERM, by its name, in milliseconds; stop-patience.ts unless given. */
   readonly endPatienceMs?: (name: string) => number;
+  /** Asks the kernel's log; for tests. */
+  readonly wasOomKilled?: typeof wasOomKilled;
 }
 
 export interface ChildNews {
@@ -154,15 +156,21 @@ export class Children {
     // What is still in the pipes is theirs.
     for (const { name, run } of table) outputs.adopt(name, run);
     await endGroups(bad, this.#endPatienceMs, signal);
-    const exit: ExitStatus = { code: null, signal: null, outOfMemory: false, atMs: Date.now() };
+    const orphaned = await endOrphans(gone, outputs.stdouts, signal);
     for (const child of table) {
-      this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit: child.exit ?? exit });
+      const exit = child.exit ?? lostExit(gone.includes(child) && this.#wasOomKilled(child));
+      this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit });
     }
     for (const { name } of [...bad, ...gone]) this.#draining.set(name, outputs.endRun(name));
     await secrets.adopt(sound.map(({ name }) => name));
     for (const child of sound) this.#watchAdopted(child);
     if (table.length > 0) this.#write();
-    return { adopted: sound.map(({ name }) => name), ended: bad.map(({ name }) => name), gone };
+    const ended = [...new Set([...bad.map(({ name }) => name), ...orphaned])];
+    return {
+      adopted: sound.map(({ name }) => name),
+      ended,
+      gone: gone.map((child) => this.#table.get(child.name) ?? child),
+    };
   }
 
   /** Ends whatever an earlier run has left. Throws as takeOver() does. */
@@ -246,18 +254,24 @@ export class Children {
     sendSignal(-pid, 'SIGKILL');
     this.#launcher.ended(name);
     this.#draining.set(name, this.#options.outputs.endRun(name));
-    const outOfMemory = signal === 'SIGKILL' && this.#wasOutOfMemory(pid);
+    // Of one that is not this process's own nobody but the kernel's log can tell.
+    const mayBe = signal === 'SIGKILL' || (signal === null && code === null);
+    const outOfMemory = mayBe && this.#wasOutOfMemory(child);
     const exit = { code, signal, outOfMemory, atMs: Date.now() };
     const removed = this.#removeSecrets(name).then(() => this.#set({ ...child, exit }));
     void this.#track(removed);
   }
 
   /** The kernel's log is long: it is read only when the kernel counts another such end. */
-  #wasOutOfMemory(pid: number): boolean {
+  #wasOutOfMemory(child: Child): boolean {
     const kills = oomKills();
     if (kills !== undefined && kills === this.#oomKills) return false;
     this.#oomKills = kills;
-    return wasOomKilled(pid);
+    return this.#wasOomKilled(child);
+  }
+
+  #wasOomKilled({ pid, startTicks }: Child): boolean {
+    return (this.#options.wasOomKilled ?? wasOomKilled)(pid, startTicks);
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -291,4 +305,9 @@ export class Children {
       this.#options.log?.error({ err: error }, `the secrets of ${name} are still there: ${messageOf(error)}`);
     }
   }
+}
+
+/** Only a parent is told how its child ended. */
+function lostExit(outOfMemory: boolean): ExitStatus {
+  return { code: null, signal: null, outOfMemory, atMs: Date.now() };
 }

@@ -18,7 +18,11 @@ export function recordKill(
   const killed = { message: `ended without stopping the node; ${rest}`, executedMs: startedMs };
   const kill = { ...lost('hamlet'), ...(failure === undefined ? killed : failed(failure, rest)) };
   const id = history.put(null, kill);
-  for (const { name, run, pid } of gone) history.put(null, { ...lost(name), run, pid });
+  for (const { name, run, pid, exit } of gone) {
+    const known =
+      exit?.outOfMemory === true ? ({ kind: 'out-of-memory', message: 'ran out of memory' } as const) : {};
+    history.put(null, { ...lost(name), run, pid, ...known });
+  }
   return () => void history.put(id, { ...kill, healthyMs: Date.now() });
 }
 

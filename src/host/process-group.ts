@@ -44,6 +44,24 @@ export async function endGroup(
   throw new HamletError('INTERNAL', `${name} (process ${pid}) is there even after SIGKILL`);
 }
 
+/** How long a process may take to vanish after SIGKILL, in milliseconds. */
+const killPatienceMs = 10_000;
+
+/**
+ * Kills one process, which need not lead a group. Throws INTERNAL, naming it, when it is there even then; the signal's
+ * reason when it is aborted first.
+ */
+export async function killProcess({ name, pid, startTicks }: Leader, signal: AbortSignal): Promise<void> {
+  const deadlineMs = performance.now() + killPatienceMs;
+  if (isAlive(pid, startTicks)) sendSignal(pid, 'SIGKILL');
+  while (isAlive(pid, startTicks)) {
+    if (performance.now() >= deadlineMs) {
+      throw new HamletError('INTERNAL', `a process of ${name} (${pid}) is there even after SIGKILL`);
+    }
+    await sleep(endPollMs, signal);
+  }
+}
+
 /**
  * Ends all of them at once, each with the patience that its name gets. Throws as endGroup() does, for all that could not
  * be ended.

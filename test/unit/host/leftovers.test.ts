@@ -4,7 +4,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { readTable, writeTable } from '../../../src/host/children-table.js';
+import { recordKill } from '../../../src/host/kill-record.js';
 import type { Child, SpawnRequest } from '../../../src/ipc/services/host.js';
+import type { RestartFields } from '../../../src/ipc/services/restart.js';
 import { isAlive, startTicksOf } from '../../../src/platform/process.js';
 import { ended, gone, line, never, script, startChildren } from './children-fixture.js';
 
@@ -148,4 +150,35 @@ void t.test('giving up the wait for a leftover is the caller’s', async (t) => 
   const wait = children.endLeftovers(stop.signal);
   stop.abort(new Error('stopped'));
   await t.rejects(wait, { message: 'stopped' });
+});
+
+void t.test('what a component has left behind that ended while nobody watched is ended', async (t) => {
+  const { folder, children } = startChildren(t);
+  const [child] = await leaveBehind(t, folder, [
+    script('a', "trap '' TERM; sleep 60 & echo $!; sleep 60 > /dev/null & echo $! >&2; wait"),
+  ]);
+  const orphan = Number(await line(folder, 'a.1.out'));
+  const other = Number(await line(folder, 'a.1.err'));
+  t.teardown(() => process.kill(other, 'SIGKILL'));
+  process.kill(child?.pid ?? 0, 'SIGKILL');
+  await gone(child?.pid ?? 0);
+  t.ok(startTicksOf(orphan), 'it has outlived its parent');
+  t.match(await children.takeOver(true, never), { adopted: [], ended: ['a'], gone: [{ name: 'a' }] });
+  t.equal(startTicksOf(orphan), undefined);
+  t.ok(startTicksOf(other), 'what does not write into its pipe is nobody’s');
+});
+
+void t.test('the kernel is asked whether one whose end nobody saw ran out of memory', async (t) => {
+  const asked: number[] = [];
+  const wasOomKilled = (pid: number) => asked.push(pid) > 0;
+  const { folder, children } = startChildren(t, { wasOomKilled });
+  const [a] = await leaveBehind(t, folder, [script('a', 'sleep 60'), script('b', 'sleep 60')]);
+  process.kill(a?.pid ?? 0, 'SIGKILL');
+  await gone(a?.pid ?? 0);
+  const { gone: lost } = await children.takeOver(true, never);
+  t.match(lost, [{ name: 'a', exit: { code: null, signal: null, outOfMemory: true } }]);
+  t.same(asked, [a?.pid]);
+  const records: RestartFields[] = [];
+  recordKill({ put: (_id, fields) => records.push(fields) }, { adopted: ['b'], ended: [], gone: lost });
+  t.match(records, [{ name: 'hamlet' }, { name: 'a', kind: 'out-of-memory', message: 'ran out of memory' }]);
 });

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { uptime } from 'node:os';
 import t from 'tap';
 import { oomKills, wasOomKilled } from '../../../src/platform/oom.js';
 
@@ -33,6 +34,9 @@ void t.test('a process that the kernel has killed for its memory is known as suc
 
   t.equal(signal, 'SIGKILL');
   t.ok(wasOomKilled(pid));
+  const nowTicks = uptime() * 100;
+  t.ok(wasOomKilled(pid, nowTicks - 20 * 100));
+  t.notOk(wasOomKilled(pid, nowTicks + 20 * 100), 'a later process with its number');
   t.ok((oomKills() ?? 0) > before);
 });
 

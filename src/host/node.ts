@@ -201,8 +201,10 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     }
     const startLogs = () => start('logs', () => pipes.workerData());
     const waiting = waitForMachine(config, board, signal);
-    const waits = board.get('IPAssigned').status !== 'true';
-    if (waits) startLogs();
+    // What starts again waits until all is read that its last run has left in its pipes.
+    const isEarly =
+      board.get('IPAssigned').status !== 'true' || takeover.gone.length > 0 || takeover.ended.length > 0;
+    if (isEarly) startLogs();
     const [foundNow, machine] = await Promise.all([
       options.findComponents(config, signal).finally(boot.begin('components')),
       waiting,
@@ -247,7 +249,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     options.onRunning();
     // Loading any more would take the processor from etcd and the certificates, for which everything waits.
     await board.becomesTrue('PKIReady', AbortSignal.any([signal, AbortSignal.timeout(logsDelayMs)]));
-    if (!waits) startLogs();
+    if (!isEarly) startLogs();
     // Without a credential it can do nothing.
     if (await board.becomesTrue('PKIReady', signal)) start('reconciler', () => ({ config, node }));
     await aborted();

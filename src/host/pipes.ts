@@ -139,17 +139,19 @@ export class Pipes {
     if (stdout === undefined || stderr === undefined) {
       throw new HamletError('NOT_FOUND', `${name} has no output pipes`);
     }
-    const fds = {
-      stdout: openSync(stdout.path, constants.O_RDWR),
-      stderr: openSync(stderr.path, constants.O_RDWR),
+    const fds: number[] = [];
+    const close = () => fds.splice(0).forEach(closeSync);
+    const open = (pipe: Pipe): number => {
+      const fd = openSync(pipe.path, constants.O_RDWR);
+      fds.push(fd);
+      return fd;
     };
-    return {
-      ...fds,
-      close: () => {
-        closeSync(fds.stdout);
-        closeSync(fds.stderr);
-      },
-    };
+    try {
+      return { stdout: open(stdout), stderr: open(stderr), close };
+    } catch (error) {
+      close();
+      throw error;
+    }
   }
 
   /** The number of the latest run of `name` on this node; 0 before the first. */

@@ -15,6 +15,8 @@ interface Node {
   state: State;
   /** Failures since the last healthy spell; the first one after it counts as none. */
   failures: number;
+  /** How long it had run when it was adopted: if its first probe succeeds, it counts as healthy for so long. */
+  creditMs: number;
 }
 
 /**
@@ -115,6 +117,7 @@ export class Tree {
       spec,
       state: { kind: 'waiting', for: spec.needs, cause: null },
       failures: 0,
+      creditMs: 0,
     });
   }
 
@@ -136,6 +139,7 @@ export class Tree {
     if (kind !== 'waiting' && kind !== 'backoff' && kind !== 'stopped') return;
     // One that has had its time to start and does not answer hangs, and that is not waited for all over again.
     const spentMs = Math.min(ageMs, Math.max(0, node.spec.startTimeoutMs - adoptionPatienceMs));
+    node.creditMs = ageMs;
     node.state = {
       kind: 'starting',
       cause: null,
@@ -163,7 +167,7 @@ export class Tree {
     const { state } = node;
     switch (state.kind) {
       case 'starting':
-        if (probe.ok) node.state = { kind: 'healthy', sinceMs: nowMs, failing: null };
+        if (probe.ok) node.state = { kind: 'healthy', sinceMs: nowMs - node.creditMs, failing: null };
         else if (probe.message !== state.lastProbe) node.state = { ...state, lastProbe: probe.message };
         return [];
       case 'healthy':
@@ -242,6 +246,7 @@ export class Tree {
           return undefined;
         }
         const { cause } = state;
+        node.creditMs = 0;
         node.state = { kind: 'starting', cause, sinceMs: nowMs, executedMs: null, lastProbe: '' };
         return { kind: 'start', name: spec.name };
       }

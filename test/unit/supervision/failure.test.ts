@@ -247,3 +247,30 @@ void t.test('a probe that fails for want of what is not its own ends nothing', a
   for (let times = 1; times < failureThreshold; times++) t.same(h.fails('a'), []);
   t.same(h.fails('a'), ['terminate a']);
 });
+
+void t.test('what ran well for long before it was adopted is started again at once', async (t) => {
+  for (const [ageMs, waitMs] of [
+    [86_400_000, 0],
+    [healthyResetMs, 0],
+    [healthyResetMs - 1, 250],
+  ] as const) {
+    const h = new Harness([spec('a')]);
+    h.handle({ kind: 'adopted', name: 'a', ageMs });
+    h.answers('a');
+    if (waitMs === 0) t.same(h.ends('a'), ['start a'], `after ${ageMs} ms`);
+    else {
+      h.ends('a');
+      t.equal(h.backoffMs('a'), waitMs, `after ${ageMs} ms`);
+      h.after(waitMs);
+    }
+    const next = waitMs === 0 ? 250 : 500;
+    h.executed('a');
+    h.answers('a');
+    h.ends('a');
+    t.equal(h.backoffMs('a'), next, 'its next run has to earn that itself');
+  }
+  const h = new Harness([spec('a')]);
+  h.handle({ kind: 'adopted', name: 'a', ageMs: 86_400_000 });
+  h.ends('a');
+  t.equal(h.backoffMs('a'), 250, 'one that never answered has no credit');
+});

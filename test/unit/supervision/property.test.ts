@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Cause, Spec, TreeEvent } from '../../../src/supervision/state.js';
+import type { Cause, Spec, State, TreeEvent } from '../../../src/supervision/state.js';
 import { Harness, spec } from './harness.js';
 
 /** What a test run does: an event for a node, whether it makes sense or not, or time that passes. */
 type Step =
-  | { readonly kind: 'executed' | 'answers' | 'fails' | 'adopted'; readonly node: number }
+  | { readonly kind: 'executed' | 'answers' | 'gone' | 'outdated'; readonly node: number }
+  | { readonly kind: 'fails'; readonly node: number; readonly counts: boolean }
+  | { readonly kind: 'adopted'; readonly node: number; readonly ageMs: number }
   | { readonly kind: 'ends'; readonly node: number; readonly code: number }
   | { readonly kind: 'passes'; readonly ms: number }
   | { readonly kind: 'wakes' | 'stop' };
@@ -17,6 +19,7 @@ const nodes = fc.integer({ min: 1, max: 6 }).chain((count) =>
         // Only of earlier ones, so that there is no circle.
         needs: fc.subarray(Array.from({ length: index }, (_, need) => `n${need}`)),
         follows: fc.subarray(Array.from({ length: index }, (_, other) => `n${other}`)),
+        yieldsTo: fc.subarray(Array.from({ length: index }, (_, other) => `n${other}`)),
         startTimeoutMs: fc.integer({ min: 1, max: 100_000 }),
         stopPatienceMs: fc.integer({ min: 1, max: 50_000 }),
         failureThreshold: fc.integer({ min: 1, max: 4 }),
@@ -29,12 +32,17 @@ const node = fc.nat({ max: 5 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: fc.record({ kind: fc.constant('executed' as const), node }) },
   { weight: 24, arbitrary: fc.record({ kind: fc.constant('answers' as const), node }) },
-  { weight: 18, arbitrary: fc.record({ kind: fc.constant('fails' as const), node }) },
+  { weight: 18, arbitrary: fc.record({ kind: fc.constant('fails' as const), node, counts: fc.boolean() }) },
   {
     weight: 12,
     arbitrary: fc.record({ kind: fc.constant('ends' as const), node, code: fc.nat({ max: 2 }) }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('adopted' as const), node }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('adopted' as const), node, ageMs: fc.nat({ max: 200_000 }) }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('gone' as const), node }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('outdated' as const), node }) },
   { weight: 12, arbitrary: fc.record({ kind: fc.constant('passes' as const), ms: fc.nat({ max: 70_000 }) }) },
   { weight: 12, arbitrary: fc.record({ kind: fc.constant('wakes' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('stop' as const) }) },
@@ -52,6 +60,8 @@ class World {
   readonly processes = new Map<string, Process>();
   stopping = false;
   readonly #specs: ReadonlyMap<string, Spec>;
+  /** What has been started or was found: it yields to nobody any more. */
+  readonly #hasRun = new Set<string>();
 
   constructor(specs: readonly Spec[], random: () => number) {
     this.h = new Harness(specs, random);
@@ -61,20 +71,48 @@ class World {
 
   send(event: TreeEvent): void {
     if (event.kind === 'ended') this.processes.delete(event.name);
+    if (event.kind === 'adopted' || event.kind === 'gone') this.#hasRun.add(event.name);
     if (event.kind === 'stop') this.stopping = true;
     if (event.kind === 'adopted' && !this.processes.has(event.name)) {
       this.processes.set(event.name, { terminatedAtMs: undefined, killed: false });
     }
+    const before = 'name' in event ? this.h.state(event.name) : undefined;
     for (const action of this.h.handle(event)) {
       const [kind = '', name = ''] = action.split(' ');
       if (kind === 'start') this.#checkStart(name);
       else this.#checkEnd(kind, name);
     }
     this.#checkStates();
+    if (before !== undefined && 'name' in event) this.#checkEffect(event, before);
     const wakeMs = this.h.tree.nextWakeMs();
     // An event that only names what runs leaves the rest to the next one.
-    if (event.kind !== 'adopted' && wakeMs !== undefined) {
+    if (
+      event.kind !== 'adopted' &&
+      event.kind !== 'gone' &&
+      event.kind !== 'outdated' &&
+      wakeMs !== undefined
+    ) {
       check(wakeMs > this.h.nowMs, 'a wake-up lies ahead: nothing that is due is left undone');
+    }
+  }
+
+  /** What an event does to the node that it is about, and to nobody else's counts. */
+  #checkEffect(event: Extract<TreeEvent, { readonly name: string }>, before: State): void {
+    const { name } = event;
+    const after = this.h.state(name);
+    if (event.kind === 'probe' && event.counts === false && before.kind === 'healthy') {
+      check(after.kind === 'healthy', `${name} is not ended for a probe that does not count`);
+    }
+    if (event.kind === 'gone') {
+      check(after.kind === before.kind, `${name} is as it was, but for the cause of its end`);
+      check(after.kind !== 'waiting' || after.cause === event.cause, `${name} has a cause to be told`);
+    }
+    if (event.kind === 'outdated' && !this.stopping) {
+      const wasUp = before.kind === 'starting' || before.kind === 'healthy';
+      check(
+        (after.kind === 'stopping') === (wasUp || before.kind === 'stopping'),
+        `${name} goes if it is up`,
+      );
     }
   }
 
@@ -84,6 +122,13 @@ class World {
     for (const need of this.#specs.get(name)?.needs ?? []) {
       check(this.h.state(need).kind === 'healthy', `${name} starts when ${need} is healthy`);
     }
+    for (const other of this.#specs.get(name)?.yieldsTo ?? []) {
+      const state = this.h.state(other);
+      const isFirst = state.kind === 'waiting' && state.cause === null;
+      const isComingUp = isFirst || state.kind === 'starting';
+      check(!isComingUp || this.#hasRun.has(name), `${name} lets ${other} go first`);
+    }
+    this.#hasRun.add(name);
     for (const other of this.#specs.get(name)?.follows ?? []) {
       check(this.processes.has(other), `${name} starts after ${other}`);
     }
@@ -140,12 +185,18 @@ function play(world: World, step: Step): void {
     case 'answers':
     case 'fails':
     case 'ends':
+    case 'gone':
+    case 'outdated':
     case 'adopted': {
       const name = h.tree.names[step.node % h.tree.names.length] ?? '';
       const cause: Cause = { kind: 'exited', code: step.kind === 'ends' ? step.code : 0 };
       if (step.kind === 'ends') return world.send({ kind: 'ended', name, cause });
-      if (step.kind === 'executed' || step.kind === 'adopted') return world.send({ kind: step.kind, name });
-      return world.send({ kind: 'probe', name, ok: step.kind === 'answers', message: 'no answer' });
+      if (step.kind === 'gone') return world.send({ kind: 'gone', name, cause });
+      if (step.kind === 'adopted') return world.send({ kind: 'adopted', name, ageMs: step.ageMs });
+      if (step.kind === 'executed' || step.kind === 'outdated') return world.send({ kind: step.kind, name });
+      const ok = step.kind === 'answers';
+      const counts = step.kind !== 'fails' || step.counts;
+      return world.send({ kind: 'probe', name, ok, counts, message: 'no answer' });
     }
     default:
       return step satisfies never;

@@ -172,6 +172,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     log,
     history,
     logOf: (name) => pipes.threadLog(`hamlet.${name}`),
+    lastLines: (name) => pipes.lastLines(`hamlet.${name}`),
     onState: (name, state, message) => {
       const healthy = state.kind === 'healthy';
       const update = { name: `hamlet.${name}`, reason: healthy ? '' : state.kind, message } as const;

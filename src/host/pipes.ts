@@ -20,12 +20,17 @@ import {
   type SegmentSettings,
 } from '../lib/ring/memory.js';
 import type { Output } from './launcher.js';
+import { Ring } from '../lib/ring/ring.js';
 import { isSameFile } from './leftovers.js';
 import { RunCounts } from './run-counts.js';
 import { countStart } from './starts.js';
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
+
+/** How much of what a thread wrote last goes into the history: lines, and bytes of each. */
+const maxLastLines = 10;
+const maxLastLineBytes = 400;
 
 export interface PipesOptions {
   /** The folder of the pipes; made with mode 0700. */
@@ -159,6 +164,16 @@ export class Pipes {
     return this.#runs.last(name);
   }
 
+  /**
+   * What reads the last lines of the run of `name` that is the latest one now, also when another has begun. It looks into
+   * the shared memory and asks nobody: lines that the logs worker has not read yet are missing.
+   */
+  lastLines(name: string): () => string[] {
+    const run = this.lastRun(name);
+    const memory = this.#rings.find((ring) => ring.name === name)?.memory;
+    return () => (memory === undefined ? [] : lastLinesOf(memory, run));
+  }
+
   /** Says which run of `name` writes into its pipes from now on. */
   adopt(name: string, run: number): void {
     this.#runs.note(name, run);
@@ -232,6 +247,17 @@ export class Pipes {
 /** Where the components' stdout pipes are in the folder of the pipes, by the components' names. */
 export function stdoutPaths(dir: string): ReadonlyMap<string, string> {
   return new Map(componentNames.map((name) => [name, path.join(dir, `${name}.stdout`)]));
+}
+
+function lastLinesOf(memory: RingMemory, run: number): string[] {
+  const ring = new Ring(memory);
+  // Some more than are kept: the next run may have begun to write.
+  const block = ring.copy(ring.written - 10 * maxLastLines, ring.written);
+  // What the logs worker has given up meanwhile may have been overwritten while it was copied.
+  return [...block.lines(ring.first)]
+    .filter((line) => line.run === run)
+    .slice(-maxLastLines)
+    .map(({ data }) => data.toString('utf8', 0, maxLastLineBytes));
 }
 
 /** Waits until the logs worker has drained the pipe as often as a run has ended. */

@@ -27,6 +27,8 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** Where a worker's log goes, by the worker's name. */
   readonly logOf: (name: string) => NonNullable<ThreadOptions['log']>;
+  /** What reads the last lines of a worker's latest run, by the worker's name; no lines unless given. */
+  readonly lastLines?: (name: string) => () => string[];
   readonly history: Pick<History, 'put' | 'open'>;
   readonly onState: (name: string, state: State, message: string) => void;
   /** A thread whose event loop does not turn for so long is ended and started again, in milliseconds; 10,000 unless given. */
@@ -42,6 +44,10 @@ export class Workers {
   readonly #reported = new Map<string, State>();
   readonly #restarts = new RestartTracker();
   readonly #written = new WeakMap<OpenRestart, number>();
+  /** What reads the last lines of the run that has ended last, by name. */
+  readonly #endedLines = new Map<string, () => string[]>();
+  /** For each restart what reads the lines of its run, and those that were there at its last step. */
+  readonly #lines = new WeakMap<OpenRestart, { readonly read: () => string[]; last: string[] }>();
   #wake: NodeJS.Timeout | undefined;
   #allStopped: (() => void) | undefined;
 
@@ -52,8 +58,10 @@ export class Workers {
   /** Starts a worker and keeps it running from now on. */
   add(spec: WorkerSpec): void {
     this.#specs.set(spec.name, spec);
-    for (const { id, ...restart } of this.#options.history.open([dotted(spec.name)])) {
-      this.#written.set(this.#restarts.resume({ ...restart, name: spec.name }), id);
+    for (const { id, lastLines, ...restart } of this.#options.history.open([dotted(spec.name)])) {
+      const open = this.#restarts.resume({ ...restart, name: spec.name });
+      this.#written.set(open, id);
+      this.#lines.set(open, { read: () => [], last: lastLines });
     }
     this.#tree.add({ name: spec.name, needs: [], startTimeoutMs, stopPatienceMs, failureThreshold: 1 });
     this.#handle({ kind: 'tick' });
@@ -106,6 +114,7 @@ export class Workers {
     try {
       this.#threads.set(name, this.#startThread(spec));
     } catch (error) {
+      this.#endedLines.delete(name);
       // Memory or descriptors that are missing now may be there at the next try.
       this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: messageOf(error) } });
       return;
@@ -132,10 +141,12 @@ export class Workers {
           case 'stuck': {
             const message = `its event loop has not turned for ${formatDuration(event.silentMs)}`;
             void thread.terminate();
+            this.#noteEnd(name);
             return this.#handle({ kind: 'probe', name, ok: false, message });
           }
           case 'exit':
             this.#threads.delete(name);
+            this.#noteEnd(name);
             return this.#handle({ kind: 'ended', name, cause: causeOf(event.cause) });
           default:
             return event satisfies never;
@@ -145,10 +156,25 @@ export class Workers {
     return thread;
   }
 
+  /** Before its next run begins, which has lines of its own. */
+  #noteEnd(name: string): void {
+    const read = this.#options.lastLines?.(name);
+    if (read !== undefined) this.#endedLines.set(name, read);
+  }
+
   #remember(open: OpenRestart | undefined): void {
     if (open === undefined) return;
-    const id = this.#options.history.put(this.#written.get(open) ?? null, fieldsOf(open));
-    this.#written.set(open, id);
+    const fields = fieldsOf(open, this.#lastLines(open));
+    this.#written.set(open, this.#options.history.put(this.#written.get(open) ?? null, fields));
+  }
+
+  /** At each step there may be more of them: the logs worker reads when it comes to it, and may be the one that died. */
+  #lastLines(open: OpenRestart): string[] {
+    const lines = this.#lines.get(open) ?? { read: this.#endedLines.get(open.name) ?? (() => []), last: [] };
+    const now = lines.read();
+    if (now.length > 0) lines.last = now;
+    this.#lines.set(open, lines);
+    return lines.last;
   }
 
   #report(nowMs: number): void {
@@ -167,10 +193,10 @@ export class Workers {
   }
 }
 
-/** A thread has no last lines of its own: what ended it is in the message. */
-function fieldsOf({ restart }: OpenRestart): RestartFields {
+/** No thread dies of another's death: a call to one that is away waits or fails. So there is no cause to be named. */
+function fieldsOf({ restart }: OpenRestart, lastLines: string[]): RestartFields {
   const name = dotted(restart.name);
-  return { ...restart, name, waitedFor: [...restart.waitedFor], lastLines: [], causeId: null };
+  return { ...restart, name, waitedFor: [...restart.waitedFor], lastLines, causeId: null };
 }
 
 /** A worker's name among those of everything else. */

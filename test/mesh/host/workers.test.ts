@@ -20,12 +20,19 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
   const states: string[] = [];
   const messages: string[] = [];
   const logged: string[] = [];
+  let ends = 0;
   const history = new History(path.join(t.testdir(), 'restarts.jsonl'));
   const workers = new Workers({
     history,
     router: mesh.router,
     log: pino({}, { write: (line: string) => void logged.push(line) }),
     logOf: () => ({ level: 'silent' }),
+    lastLines: () => {
+      const run = ++ends;
+      // They are read late.
+      let reads = 0;
+      return () => (++reads < 2 ? [] : [`the last of run ${run}`]);
+    },
     stuckAfterMs,
     onState: (name, { kind }, message) => {
       states.push(`${name} ${kind}`);
@@ -77,7 +84,7 @@ for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {
     t.match(logged.join(''), /"level":50.*worker probe: /);
     t.match(await call.echo({ text: 'hello' }), { text: 'hello' }, 'callers find the new one');
     await until('its entry in the history', () => history.list('hamlet.probe', 0)[0]?.healthyMs != null);
-    t.match(history.list('', 0), [{ message: cause }], { length: 1 });
+    t.match(history.list('', 0), [{ message: cause, lastLines: ['the last of run 1'] }], { length: 1 });
   });
 }
 

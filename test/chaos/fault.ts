@@ -2,6 +2,8 @@ import type { ChaosNode } from './node.js';
 
 export interface Fault {
   readonly name: string;
+  /** The components that it ends, or may end. Others may only die of these, and the history has to say so. */
+  readonly ends?: readonly string[];
   /** What Hamlet has to say about it in its own log. */
   readonly tells?: RegExp;
   /** What it may cost: lines that had not reached the disk, or of Hamlet's own threads while they stop. */

@@ -3,6 +3,7 @@ import { messageOf } from '../../src/lib/errors.js';
 import { formatDuration } from '../../src/lib/time.js';
 import { compareSnapshots, machineSnapshot } from '../node/support/machine-snapshot.js';
 import { ready, restOf, whole, type Rest } from './checks.js';
+import { discontinuities } from './continuity.js';
 import type { Fault } from './fault.js';
 import { faults } from './faults.js';
 import { LogCheck } from './logs.js';
@@ -100,8 +101,10 @@ async function make(fault: Fault, rest: Rest, logs: LogCheck) {
   const problems: string[] = [];
   let said = '';
   try {
+    const before = await node.running();
     const noticed = await fault.inject(node, signal);
     await whole(node, rest, noticed, signal);
+    problems.push(...discontinuities(before, await node.running(), fault.ends ?? []));
     problems.push(...(await node.gaps()));
   } catch (error) {
     problems.push(messageOf(error));

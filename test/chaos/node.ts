@@ -11,6 +11,7 @@ import { sendSignal } from '../../src/platform/process.js';
 import { poll } from '../../src/lib/time.js';
 import { TestNode } from '../node/support/hamlet.js';
 import { testImage, writeTestImage } from '../node/support/image.js';
+import type { Ended, Running } from './continuity.js';
 import { Threads } from './threads.js';
 import { Clock, Exit } from './tools.js';
 import { usageOf, type Usage } from './usage.js';
@@ -105,12 +106,21 @@ export class ChaosNode {
     return new History(historyFile(this.stateFolder)).list(name, 0).at(-1)?.id ?? 0;
   }
 
-  /** What has ended and is not on record as well again, although nothing of its name has ended since. */
-  async openRestarts(): Promise<string[]> {
+  /** What has ended so far, as far as the node keeps it, oldest first. */
+  async history(): Promise<readonly Recorded[]> {
     const { code, stdout, stderr } = await this.node.dbg(['history', '-o', 'json']);
     if (code !== 0) throw new Error(stderr);
-    const all = JSON.parse(stdout) as readonly { id: number; name: string; healthy: string | null }[];
-    const latest = new Map(all.map((restart) => [restart.name, restart]));
+    return JSON.parse(stdout) as readonly Recorded[];
+  }
+
+  /** The components as they run now. */
+  async running(): Promise<Running> {
+    return { children: this.components, history: await this.history() };
+  }
+
+  /** What has ended and is not on record as well again, although nothing of its name has ended since. */
+  async openRestarts(): Promise<string[]> {
+    const latest = new Map((await this.history()).map((restart) => [restart.name, restart]));
     return [...latest.values()]
       .filter(({ healthy }) => healthy === null)
       .map(({ id, name }) => `restart ${id} of ${name} is open`);
@@ -177,6 +187,11 @@ export class ChaosNode {
     if (code !== 0) throw new Error(`reset: exit code ${code}:\n${stdout}${stderr}`);
     rmSync(this.node.folder, { recursive: true });
   }
+}
+
+/** A record of `dbg history -o json`. */
+interface Recorded extends Ended {
+  readonly healthy: string | null;
 }
 
 export interface Facts {

@@ -3,7 +3,7 @@ import { messageOf } from '../../src/lib/errors.js';
 import { poll } from '../../src/lib/time.js';
 import type { Noticed } from './fault.js';
 import type { ChaosNode, Facts } from './node.js';
-import { mayGrow, type Usage } from './usage.js';
+import { atMost, mayGrow, type Usage } from './usage.js';
 
 /** From a fault to a node that is whole: the longest is a component that hangs, with its probes and its patience. */
 const recoveryMs = 150_000;
@@ -91,6 +91,10 @@ function differences(facts: Facts, now: Facts): string[] {
 
 function growth(start: Usage, now: Usage): string[] {
   return (Object.keys(start) as (keyof Usage)[]).flatMap((what) => {
+    const most = atMost[what];
+    if (most !== undefined) {
+      return now[what] <= most ? [] : [`${what}: ${now[what]}, where ${most} may be`];
+    }
     const limit = mayGrow[what];
     const fits = limit === undefined ? now[what] === start[what] : now[what] - start[what] <= limit;
     return fits ? [] : [`${what}: ${now[what]}, ${start[what]} in the beginning`];

@@ -44,9 +44,19 @@ export async function whole(
   if (seen === 'ended') throw new Error('Hamlet has ended');
 }
 
-/** The node as it is now. */
-export async function restOf(node: ChaosNode): Promise<Rest> {
-  return { facts: await node.facts(), usage: node.usage() };
+/** The node as it is now, once it has the same processes at two looks in a row: one that just forks is not at rest. */
+export async function restOf(node: ChaosNode, signal: AbortSignal): Promise<Rest> {
+  const facts = await node.facts();
+  let last = node.usage();
+  const usage = await poll(
+    () => {
+      const before = last;
+      last = node.usage();
+      return last.processes === before.processes ? last : undefined;
+    },
+    { everyMs: lookEveryMs, timeoutMs: recoveryMs, signal, what: 'a node at rest' },
+  );
+  return { facts, usage };
 }
 
 /** Waits until every condition holds, whatever else is not as it was. */

@@ -57,7 +57,7 @@ try {
   using _ = new Witness(node.stdouts);
   const logs = new LogCheck(node.node);
   await logs.read();
-  let rest = await restOf(node);
+  let rest = await restOf(node, signal);
   say(`in the beginning: ${inWords(rest.usage)}`);
   for (const fault of rounds(chosen, seeded(seed))) {
     if (made === wanted || signal.aborted) break;
@@ -135,7 +135,7 @@ async function goOn(said: string, logs: LogCheck): Promise<Rest> {
   await logs.read('lines');
   const { stdout } = await node.node.dbg(['history']);
   for (const line of stdout.trimEnd().split('\n').slice(-shownLines)) say(`      | ${line}`);
-  return restOf(node);
+  return restOf(node, signal);
 }
 
 function say(text: string): void {

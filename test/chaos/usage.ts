@@ -30,8 +30,11 @@ export function inWords(usage: Usage): string {
     .join(', ');
 }
 
-/** Programs that come and go as they are needed: what is left over would be one of the others. */
-const passing = /^(node|runc|kubectl|gcc|iptables|ip6tables|nsenter|mount|umount)$/;
+/**
+ * Programs that come and go as they are needed, by Hamlet, by chaos and by what the pods run: what is left over would be
+ * one of the others.
+ */
+const passing = /^(node|runc|kubectl|gcc|iptables|ip6tables|nsenter|mount|umount|sleep)$/;
 
 /** What such a shell has for its $0 (sh(1)); the command that it waits with follows. */
 const standbyName = 'hamlet-standby';

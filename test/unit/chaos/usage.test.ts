@@ -12,6 +12,7 @@ const standby = (...command: string[]) => [
 void t.test('a shell that waits for a start is told from what lasts and from what passes', (t) => {
   t.equal(kindOf(['/usr/bin/etcd', '--name=hamlet']), 'lasting');
   t.equal(kindOf(['/usr/bin/node', 'main.js']), 'passing');
+  t.equal(kindOf(['sleep', '0.1']), 'passing', 'a pod is between two of these now and then');
   t.equal(kindOf(['/bin/sh', '-c', 'counts']), 'lasting', 'any other shell is of a pod');
   t.equal(kindOf([]), 'lasting');
   t.same(kindOf(standby('/usr/bin/etcd', '--name=hamlet')), { standbyFor: '/usr/bin/etcd' });

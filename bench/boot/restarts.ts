@@ -142,7 +142,7 @@ async function supervisedByHamlet(): Promise<{ readonly etcd: Supervised; readon
 async function startRunsv(): Promise<Supervised & { end(): void }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-runsv-'));
   const component = etcd(await contextOf(path.join(folder, 'state'), path.join(folder, 'run')));
-  await component.prepare(never);
+  await component.prepare(never, (_what, until) => until);
   const { argv, cwd } = component.command();
   const service = path.join(folder, 'etcd');
   mkdirSync(service);

@@ -42,7 +42,7 @@ export class ComponentProcess {
   }
 
   async start(): Promise<void> {
-    await this.#component.prepare(never);
+    await this.#component.prepare(never, (_what, until) => until);
     const command = this.#component.command();
     writeConfiguration(command);
     const { argv, cwd, env } = command;

@@ -78,7 +78,7 @@ void t.test('containerd takes every setting of its configuration', async (t) => 
       machine: { ...here.machine, mayRaiseLimits, cgroupDriver: 'systemd' as const },
     };
     const component = containerd(context);
-    await component.prepare(never);
+    await component.prepare(never, (_what, until) => until);
     const command = component.command();
     writeConfiguration(command);
     const [file, ...args] = command.argv;

@@ -10,6 +10,7 @@ import type { Machine } from '../../platform/machine.js';
 import { runPaths } from '../../platform/paths.js';
 import { usualStopPatienceMs } from '../../platform/stop-patience.js';
 import type { Spec } from '../../supervision/state.js';
+import type { WaitingFor } from './waits.js';
 
 /** What a component's arguments, files and probe are made from. */
 export interface Context {
@@ -67,8 +68,8 @@ export interface Component extends Spec {
   readonly waitsForStart?: readonly string[];
   /** Where it can be seen that it has taken a serving certificate; until it has, nothing says that it will. */
   readonly serves?: { readonly port: number; readonly file: string };
-  /** Called before each start: makes folders, waits for what the start needs besides other components. */
-  prepare(signal: AbortSignal): Promise<void> | void;
+  /** Called before each start: makes folders, waits for what the start needs besides other components, and says so. */
+  prepare(signal: AbortSignal, waitingFor: WaitingFor): Promise<void> | void;
   command(): Command;
   probe(signal: AbortSignal): Promise<void>;
   /** How often a healthy component is asked, and how long an answer may take, in milliseconds. */

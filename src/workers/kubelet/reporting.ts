@@ -1,17 +1,24 @@
 import type { ConditionUpdate, ExitStatus } from '../../ipc/services/host.js';
 import { isHamletError, messageOf } from '../../lib/errors.js';
+import type { ComponentName } from '../../lib/names.js';
 import { describeState, execFailures, type Cause, type State } from '../../supervision/state.js';
-import type { Component } from './component.js';
 
-/** What the board is told of a component. */
-export function conditionOf(component: Component, state: State, nowMs: number): ConditionUpdate {
+/** What the board is told of a component; `preparation` is what its start waits for while it is being prepared. */
+export function conditionOf(
+  name: ComponentName,
+  state: State,
+  preparation: readonly string[],
+  nowMs: number,
+): ConditionUpdate {
   const healthy = state.kind === 'healthy';
+  const waits = isPrepared(state) ? preparation : [];
+  const message = describeState(state, nowMs);
   return {
-    name: component.name,
+    name,
     status: healthy ? 'true' : 'false',
     reason: healthy ? '' : reasonOf(state),
-    message: describeState(state, nowMs),
-    waitsFor: waitsFor(component, state),
+    message: waits.length > 0 ? `${message}, and waits for ${waits.join(', ')}` : message,
+    waitsFor: state.kind === 'waiting' ? [...state.for] : [...waits],
   };
 }
 
@@ -32,14 +39,11 @@ export function startFailure(error: unknown): Cause {
 
 /** One word for programs: the state, or what brought it about. */
 function reasonOf(state: State): string {
-  if (state.kind === 'starting' && state.executedMs === null) return 'Preparing';
+  if (isPrepared(state)) return 'Preparing';
   const words = state.kind === 'backoff' ? state.cause.kind : state.kind;
   return words.replace(/(^|-)([a-z])/g, (_, _dash, letter: string) => letter.toUpperCase());
 }
 
-/** By name: other components, and the PKI for the credentials that a start is prepared with. */
-function waitsFor({ credentials }: Component, state: State): string[] {
-  if (state.kind === 'waiting') return [...state.for];
-  const isPrepared = state.kind === 'starting' && state.executedMs === null;
-  return isPrepared && credentials !== 'none' ? ['PKIReady'] : [];
+function isPrepared(state: State): boolean {
+  return state.kind === 'starting' && state.executedMs === null;
 }

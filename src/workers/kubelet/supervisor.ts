@@ -16,6 +16,7 @@ import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
 import { keep, type KeptCredentials } from './kept-credentials.js';
 import type { RestartReport } from './restart-report.js';
+import { Waits, type WaitingFor } from './waits.js';
 import path from 'node:path';
 
 /** How soon a component that is starting is asked again, in milliseconds. */
@@ -49,6 +50,7 @@ export class Supervisor {
   readonly #reported = new Map<string, State>();
   /** Names whose start is under way: not yet a child, no longer a decision. */
   readonly #starts = new Map<string, AbortController>();
+  readonly #waits = new Waits((name) => this.#reportWaits(name));
   /** What runs by the table of children; the end of each of these will be told. */
   readonly #running = new Set<string>();
   /** Resolved when the table has been seen for the first time. */
@@ -191,9 +193,10 @@ export class Supervisor {
     const { name } = component;
     const { host } = this.#options;
     using limit = deadline(prepareTimeoutMs, signal);
+    const waitingFor = this.#waits.begin(name);
     const [files] = await Promise.all([
-      this.#credentials(component, limit.signal),
-      component.prepare(limit.signal),
+      this.#credentials(component, waitingFor, limit.signal),
+      component.prepare(limit.signal, waitingFor),
     ]);
     signal.throwIfAborted();
     const command = this.#command(component);
@@ -221,10 +224,16 @@ export class Supervisor {
   }
 
   /** What the component gets on its ramfs; what stays on disk is put there at once. */
-  async #credentials(component: Component, signal: AbortSignal): Promise<readonly CredentialFile[]> {
+  async #credentials(
+    component: Component,
+    waitingFor: WaitingFor,
+    signal: AbortSignal,
+  ): Promise<readonly CredentialFile[]> {
     if (component.credentials === 'none') return [];
     const { context } = this.#options;
-    const files = this.#keptCredentials(component) ?? (await this.#currentCredentials(component, signal));
+    const files =
+      this.#keptCredentials(component) ??
+      (await waitingFor('PKIReady', this.#currentCredentials(component, signal)));
     if (component.credentials === 'ramfs') return files;
     const folder = ensureFolder(context.config.paths.kubeletPki, 0o700);
     const { volatile = [] } = component;
@@ -314,9 +323,22 @@ export class Supervisor {
       this.#reported.set(name, state);
       this.#options.restarts.observe(name, old, state, nowMs);
       if (old?.kind !== state.kind || endBetween(old, state) !== null) this.#tell(name, old, state, nowMs);
-      conditions.push(conditionOf(this.#component(name), state, nowMs));
+      conditions.push(this.#condition(name, nowMs));
     }
-    if (conditions.length === 0) return;
+    this.#send(conditions);
+  }
+
+  #reportWaits(name: string): void {
+    // When the start goes on, or has failed, the new state says all there is to say.
+    if (this.#starts.has(name)) this.#send([this.#condition(name, performance.now())]);
+  }
+
+  #condition(name: string, nowMs: number): ConditionUpdate {
+    return conditionOf(this.#component(name).name, this.#tree.state(name), this.#waits.of(name), nowMs);
+  }
+
+  #send(conditions: ConditionUpdate[]): void {
+    if (conditions.length === 0 || this.#retired.signal.aborted) return;
     const { signal } = this.#retired;
     this.#options.host.setConditions({ conditions }, { signal }).catch((error: unknown) => {
       if (signal.aborted) return;

@@ -1,6 +1,8 @@
 import t from 'tap';
+import { deferred } from '../../../src/ipc/deferred.js';
 import type { Condition } from '../../../src/ipc/services/host.js';
 import { isAlive } from '../../../src/platform/process.js';
+import type { Component } from '../../../src/workers/kubelet/component.js';
 import { Host } from './supervised.js';
 
 /** Everything that the board says from now on about one name. */
@@ -159,6 +161,28 @@ void t.test('a start that fails in its preparation is told, and tried again', as
   await host.healthy(['etcd']);
   t.ok(seen.some(({ reason, message }) => reason === 'Error' && message.startsWith('the disk is full (2)')));
   t.equal(host.child('etcd').run, 1);
+});
+
+void t.test('a start that is being prepared says what it waits for, until it has that', async (t) => {
+  const host = await Host.start(t);
+  const images = deferred<undefined>();
+  const port = deferred<undefined>();
+  const prepare: Component['prepare'] = async (_signal, waitingFor) => {
+    await Promise.all([waitingFor('Images', images.promise), waitingFor('Port', port.promise)]);
+  };
+  await host.supervise([host.component('etcd', [], { prepare })]);
+  const waits = (...names: string[]) =>
+    host.until(`a wait for ${names.join()}`, () => host.board.get('etcd').waitsFor?.join() === names.join());
+  await waits('Images', 'Port');
+  t.match(host.board.get('etcd'), {
+    reason: 'Preparing',
+    message: 'its start is being prepared, and waits for Images, Port',
+  });
+  images.resolve(undefined);
+  await waits('Port');
+  port.resolve(undefined);
+  await host.healthy(['etcd']);
+  t.same(host.board.get('etcd').waitsFor, []);
 });
 
 void t.test('one that never gets ready is ended', async (t) => {

@@ -193,7 +193,8 @@ function play(world: World, step: Step): void {
       if (step.kind === 'ends') return world.send({ kind: 'ended', name, cause });
       if (step.kind === 'gone') return world.send({ kind: 'gone', name, cause });
       if (step.kind === 'adopted') return world.send({ kind: 'adopted', name, ageMs: step.ageMs });
-      if (step.kind === 'executed' || step.kind === 'outdated') return world.send({ kind: step.kind, name });
+      if (step.kind === 'outdated') return world.send({ kind: 'outdated', name, what: 'settings' });
+      if (step.kind === 'executed') return world.send({ kind: 'executed', name });
       const ok = step.kind === 'answers';
       const counts = step.kind !== 'fails' || step.counts;
       return world.send({ kind: 'probe', name, ok, counts, message: 'no answer' });

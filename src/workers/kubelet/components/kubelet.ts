@@ -28,12 +28,15 @@ export function kubelet(context: Context, images: ImageImporter): Component {
     serves: { port: config.ports.kubelet, file: 'kubelet.crt' },
     // What it knows the API server by is in there; the rest of it stays as it is.
     trustsAtStart: ['kubelet.kubeconfig'],
-    async prepare(signal) {
+    async prepare(signal, waitingFor) {
       ensureFolder(config.paths.kubelet);
       ensureFolder(volumePluginDir);
       // A request that is made before the API server serves waits and is answered first of all; one that is refused,
       // because the port is not open, would be tried again seconds later.
-      await Promise.all([images.imported(signal), untilListening(config.ports.apiserver, signal)]);
+      await Promise.all([
+        waitingFor('ImagesImported', images.imported(signal)),
+        waitingFor('APIServerListens', untilListening(config.ports.apiserver, signal)),
+      ]);
     },
     command: () => ({
       cwd: config.paths.run,

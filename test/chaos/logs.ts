@@ -3,10 +3,13 @@ import { componentNames } from '../../src/lib/names.js';
 import { sequencesPerStart } from '../../src/lib/ring/memory.js';
 import type { TestNode } from '../node/support/hamlet.js';
 import type { Fault } from './fault.js';
-import { Witness } from './witness.js';
+import { linesPerSecond, Witness } from './witness.js';
 
-/** What a SIGKILL of Hamlet may cost: a second of what was not on disk yet, and some more on a busy machine. */
-const maxLostLines = 30;
+/**
+ * What a SIGKILL of Hamlet may cost a log: what was read from its pipe and not yet written to disk. That is written every
+ * 400 ms, a second on a busy machine. What nobody has read stays in the pipe, and none of it may be missing.
+ */
+const maxLostLines = linesPerSecond;
 
 interface Entry {
   readonly kind: 'line' | 'event' | 'gap';

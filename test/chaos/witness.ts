@@ -2,6 +2,8 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { errnoOf } from '../../src/lib/errors.js';
 
 const everyMs = 100;
+/** At most: a timer that is late makes it fewer. */
+export const linesPerSecond = 1_000 / everyMs;
 
 /**
  * Writes numbered lines into the pipes that the components have for their stdout, ten a second into each: what they

@@ -91,11 +91,13 @@ function summary({ steps, criticalPath, ready }: GetBootResponse): string {
   const path = `critical path: ${parts.join(' → ')}\n`;
   if (ready) return `${path}the node was ready after ${ms(before)} ms\n`;
   const open = steps.filter(({ doneUs }) => doneUs === 0);
-  const waits = open.map(({ name, waitsFor }) => {
-    const missing = waitsFor.filter((other) => byName.get(other)?.doneUs === 0 || !byName.has(other));
-    return missing.length === 0 ? name : `${name} (for ${missing.join(', ')})`;
+  const waiting = open.map((step) => {
+    const missing = step.waits.filter(({ over }) => !over);
+    return missing.length === 0
+      ? step.name
+      : `${step.name} (for ${missing.map(({ name }) => name).join(', ')})`;
   });
-  return `${path}the node waits for ${waits.join(', ') || 'nothing that is known'}\n`;
+  return `${path}the node waits for ${waiting.join(', ') || 'nothing that is known'}\n`;
 }
 
 function asTable(response: GetBootResponse): string {
@@ -107,11 +109,17 @@ function asTable(response: GetBootResponse): string {
     time(step.beganUs),
     time(step.executedUs),
     time(step.doneUs),
-    withoutControls(step.waitsFor.join(', ')) || '-',
+    withoutControls(waitsInWords(step)) || '-',
   ]);
   return (
-    table([['  STEP', 'SEEN', 'BEGUN', 'EXECUTED', 'DONE', 'WAITS FOR'], ...rows]) + `\n${summary(response)}`
+    table([['  STEP', 'SEEN', 'BEGUN', 'EXECUTED', 'DONE', 'WAITED FOR (MS)'], ...rows]) +
+    `\n${summary(response)}`
   );
+}
+
+/** "etcd 388, PKIReady 109…": how long each was waited for; an ellipsis while it still is. */
+function waitsInWords({ waits }: BootStep): string {
+  return waits.map(({ name, waitedUs, over }) => `${name} ${ms(waitedUs)}${over ? '' : '…'}`).join(', ');
 }
 
 function asJson({ steps, criticalPath, ready, nowUs }: GetBootResponse): string {
@@ -120,9 +128,10 @@ function asJson({ steps, criticalPath, ready, nowUs }: GetBootResponse): string 
     ready,
     nowMs: nowUs / 1_000,
     criticalPath,
-    steps: steps.map(({ name, waitsFor, seenUs, beganUs, executedUs, doneUs }) => ({
+    steps: steps.map(({ name, waitsFor, waits, seenUs, beganUs, executedUs, doneUs }) => ({
       name,
       waitsFor,
+      waits: waits.map(({ name, waitedUs, over }) => ({ name, ms: waitedUs / 1_000, over })),
       seenMs: seenUs / 1_000,
       beganMs: time(beganUs),
       executedMs: time(executedUs),

@@ -125,7 +125,12 @@ export function debugHandlers(
     async getBoot(_request, options) {
       const { steps, criticalPath, nowMs } = await host.boot({}, options);
       const ready = steps.some(({ name, doneMs }) => name === 'NodeReady' && doneMs !== null);
-      return { steps: steps.map(bootMessage), criticalPath, ready, nowUs: microseconds(nowMs) };
+      return {
+        steps: steps.map((step) => bootMessage(step, nowMs)),
+        criticalPath,
+        ready,
+        nowUs: microseconds(nowMs),
+      };
     },
 
     async listRestarts({ name, tail }, options) {
@@ -173,10 +178,15 @@ export function debugHandlers(
   };
 }
 
-function bootMessage({ name, waitsFor, seenMs, beganMs, executedMs, doneMs }: BootStep) {
+function bootMessage({ name, waits, seenMs, beganMs, executedMs, doneMs }: BootStep, nowMs: number) {
   return {
     name,
-    waitsFor,
+    waitsFor: waits.map((wait) => wait.name),
+    waits: waits.map((wait) => ({
+      name: wait.name,
+      waitedUs: microseconds((wait.untilMs ?? nowMs) - wait.sinceMs),
+      over: wait.untilMs !== null,
+    })),
     seenUs: microseconds(seenMs),
     beganUs: microseconds(beganMs),
     executedUs: microseconds(executedMs),

@@ -390,6 +390,7 @@ void t.test('dbg boot draws the start, and says what it waits for', async (t) =>
   const step = (name: string, waitsFor: string[], seenUs: number, doneUs: number, executedUs = 0) => ({
     name,
     waitsFor,
+    waits: waitsFor.map((other) => ({ name: other, waitedUs: 150_000, over: other !== 'kube.kubelet' })),
     seenUs,
     beganUs: executedUs === 0 ? 0 : executedUs - 1_000,
     executedUs,
@@ -409,10 +410,15 @@ void t.test('dbg boot draws the start, and says what it waits for', async (t) =>
   t.match(picture, /the node waits for NodeReady \(for kube\.kubelet\)\n$/);
   t.match((await run(['boot'], endpoint))[0], /the node was ready after 400 ms\n$/);
   const [table] = await run(['boot', '-o', 'table'], endpoint);
-  t.match(table, /^ +STEP +SEEN +BEGUN +EXECUTED +DONE +WAITS FOR\n\* hamlet +0 +- +- +100 +-\n/);
+  t.match(table, /^ +STEP +SEEN +BEGUN +EXECUTED +DONE +WAITED FOR \(MS\)\n\* hamlet +0 +- +- +100 +-\n/);
+  t.match(table, /\n\* etcd .* hamlet 150\n\* NodeReady .* - +etcd 150, kube\.kubelet 150…\n/);
   const [json] = await run(['boot', '-o', 'json'], endpoint);
   t.match(JSON.parse(json), {
     nowMs: 1_000,
-    steps: [{ doneMs: 100 }, { executedMs: 200 }, { doneMs: null }],
+    steps: [
+      { doneMs: 100, waits: [] },
+      { executedMs: 200, waitsFor: ['hamlet'], waits: [{ name: 'hamlet', ms: 150, over: true }] },
+      { doneMs: null },
+    ],
   });
 });

@@ -1426,6 +1426,8 @@ export interface BootStep {
   readonly executedUs: number;
   /** When it held: for a component its first good probe; 0 before. */
   readonly doneUs: number;
+  /** The same as waits_for, with the time that each took. */
+  readonly waits: readonly BootWait[];
 }
 
 export function encodeBootStep(message: BootStep): Buffer {
@@ -1436,17 +1438,19 @@ export function encodeBootStep(message: BootStep): Buffer {
   if (message.beganUs !== 0) writer.int64(4, message.beganUs);
   if (message.executedUs !== 0) writer.int64(5, message.executedUs);
   if (message.doneUs !== 0) writer.int64(6, message.doneUs);
+  for (const item of message.waits) writer.bytes(7, encodeBootWait(item));
   return writer.finish();
 }
 
 export function decodeBootStep(bytes: Uint8Array): BootStep {
-  const message: { name: string; waitsFor: string[]; seenUs: number; beganUs: number; executedUs: number; doneUs: number } = {
+  const message: { name: string; waitsFor: string[]; seenUs: number; beganUs: number; executedUs: number; doneUs: number; waits: BootWait[] } = {
     name: '',
     waitsFor: [],
     seenUs: 0,
     beganUs: 0,
     executedUs: 0,
     doneUs: 0,
+    waits: [],
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -1468,6 +1472,52 @@ export function decodeBootStep(bytes: Uint8Array): BootStep {
         break;
       case 48: // field 6
         message.doneUs = reader.int64();
+        break;
+      case 58: // field 7
+        message.waits.push(decodeBootWait(reader.bytes()));
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return message;
+}
+
+/** BootWait is one thing that a step waited for. */
+export interface BootWait {
+  /** A step. */
+  readonly name: string;
+  /** From when the step began to wait for it until it waited no more, or until now; in microseconds. */
+  readonly waitedUs: number;
+  /** Whether the step waits no more. */
+  readonly over: boolean;
+}
+
+export function encodeBootWait(message: BootWait): Buffer {
+  const writer = new ProtoWriter();
+  if (message.name !== '') writer.string(1, message.name);
+  if (message.waitedUs !== 0) writer.int64(2, message.waitedUs);
+  if (message.over) writer.bool(3, message.over);
+  return writer.finish();
+}
+
+export function decodeBootWait(bytes: Uint8Array): BootWait {
+  const message: { name: string; waitedUs: number; over: boolean } = {
+    name: '',
+    waitedUs: 0,
+    over: false,
+  };
+  const reader = new ProtoReader(bytes);
+  while (reader.next()) {
+    switch (reader.tag) {
+      case 10: // field 1
+        message.name = reader.string();
+        break;
+      case 16: // field 2
+        message.waitedUs = reader.int64();
+        break;
+      case 24: // field 3
+        message.over = reader.bool();
         break;
       default:
         reader.skip();

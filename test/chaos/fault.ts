@@ -6,8 +6,11 @@ export interface Fault {
   readonly ends?: readonly string[];
   /** What Hamlet has to say about it in its own log. */
   readonly tells?: RegExp;
-  /** What it may cost: lines that had not reached the disk, or of Hamlet's own threads while they stop. */
-  readonly costs?: 'lines' | 'own lines';
+  /**
+   * What it may cost: lines of the last second, all since the fault began where the disk took none, or lines of Hamlet's
+   * own threads while they stop.
+   */
+  readonly costs?: 'lines' | 'lines since' | 'own lines';
   /**
    * Does the damage; resolves when it is done, not when it is mended. What it gives, if it can be told, becomes true
    * when the node has noticed: before that, a node that looks whole is not mended.

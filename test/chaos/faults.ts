@@ -2,7 +2,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { errnoOf } from '../../src/lib/errors.js';
 import { componentNames, workerNames } from '../../src/lib/names.js';
-import { sleep } from '../../src/lib/time.js';
+import { poll, sleep } from '../../src/lib/time.js';
 import type { ChaosNode } from './node.js';
 import { damage, type Fault, type Noticed } from './fault.js';
 import { noDescriptors, noProcesses } from './limits.js';
@@ -17,6 +17,9 @@ const troubleMs = 10_000;
 const shortageMs = 22_000;
 /** Hamlet says so before that is over. */
 const tellMs = 15_000;
+/** A Hamlet that is started is up by then, whatever the machine lacks. */
+const startMs = 60_000;
+const tellsOfFullDisk = /no space|is left of/i;
 const daySeconds = 86_400;
 /** The component that dies while something else is wrong; nothing needs it. */
 const victim = 'kube.scheduler';
@@ -48,7 +51,31 @@ export const faults: readonly Fault[] = [
       return () => node.pid !== pid;
     },
   },
-  { name: 'full disk', tells: /no space|is left of/i, inject: fillDisk },
+  { name: 'full disk', tells: tellsOfFullDisk, inject: (node, signal) => fillDisk(node, signal) },
+  {
+    name: 'full disk, SIGKILL of hamlet',
+    tells: tellsOfFullDisk,
+    costs: 'lines since',
+    inject: (node, signal) =>
+      fillDisk(node, signal, async () => {
+        await node.killHamlet('SIGKILL');
+        node.start();
+        await node.waitForCondition('DataAvailable', false, startMs, signal);
+      }),
+  },
+  {
+    name: 'full disk, SIGHUP of hamlet',
+    tells: tellsOfFullDisk,
+    costs: 'own lines',
+    inject: (node, signal) =>
+      fillDisk(node, signal, async () => {
+        const { pid } = node;
+        node.kill(pid, 'SIGHUP');
+        const what = 'a successor on a full disk';
+        await poll(() => node.pid !== pid || undefined, { everyMs: 200, timeoutMs: startMs, signal, what });
+        await node.waitForCondition('DataAvailable', false, tellMs, signal);
+      }),
+  },
   shortage('no file descriptors', /EMFILE|too many open files/, noDescriptors),
   shortage('no processes', /EAGAIN|ERR_WORKER_INIT_FAILED/, noProcesses),
   packets('a fifth of the loopback packets lost', { kind: 'lost', share: 0.2 }),
@@ -84,8 +111,12 @@ function death(worker: string, how: Death): Fault {
   };
 }
 
-/** As long as the disk is full the node says so; then it has room again. */
-async function fillDisk(node: ChaosNode, signal: AbortSignal): Promise<undefined> {
+/** As long as the disk is full the node says so, also after what is done `meanwhile`; then it has room again. */
+async function fillDisk(
+  node: ChaosNode,
+  signal: AbortSignal,
+  meanwhile: () => Promise<void> = async () => {},
+): Promise<undefined> {
   const file = path.join(node.stateFolder, 'ballast');
   const fd = openSync(file, 'w');
   using _ = damage(() => {
@@ -101,6 +132,7 @@ async function fillDisk(node: ChaosNode, signal: AbortSignal): Promise<undefined
     }
   }
   await node.waitForCondition('DataAvailable', false, tellMs, signal);
+  await meanwhile();
 }
 
 /** While nothing is left, a component and a worker die: they cannot come back before it is over. */

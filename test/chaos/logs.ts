@@ -27,8 +27,8 @@ interface Place {
   next: number | undefined;
   /** The witness's. */
   nextWitness: number;
-  /** Whether Hamlet's end may have cost lines since the last line of the witness. */
-  mayLack: boolean;
+  /** How many lines Hamlet's end may have cost since the last line of the witness. */
+  mayLack: number;
 }
 
 /** Reads all logs of a node bit by bit, and says where lines are missing. */
@@ -68,14 +68,14 @@ export class LogCheck {
     const { component } = entry;
     let place = this.#places.get(component);
     if (place === undefined) {
-      place = { next: undefined, nextWitness: 1, mayLack: false };
+      place = { next: undefined, nextWitness: 1, mayLack: 0 };
       this.#places.set(component, place);
     }
     if (entry.kind === 'gap') {
       place.next = entry.to;
-      const mayLack = costs === 'lines' || (costs === 'own lines' && component.startsWith('hamlet'));
-      if (entry.lines === null && mayLack) {
-        place.mayLack = true;
+      const ofAll = costs === 'lines' || costs === 'lines since';
+      if (entry.lines === null && (ofAll || (costs === 'own lines' && component.startsWith('hamlet')))) {
+        place.mayLack = costs === 'lines since' ? Infinity : maxLostLines;
         return undefined;
       }
       return `${component}: ${entry.lines ?? 'some'} lines are missing from ${entry.from} to ${entry.to}`;
@@ -98,8 +98,8 @@ export class LogCheck {
     const { nextWitness, mayLack } = place;
     const missing = number - nextWitness;
     place.nextWitness = number + 1;
-    place.mayLack = false;
-    if (missing === 0 || (mayLack && missing > 0 && missing <= maxLostLines)) return undefined;
+    place.mayLack = 0;
+    if (missing >= 0 && missing <= mayLack) return undefined;
     return `${component}: "${line}" comes where line ${nextWitness} should`;
   }
 }

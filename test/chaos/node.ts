@@ -131,12 +131,13 @@ export class ChaosNode {
     return stdoutPaths(this.#run.pipes).values();
   }
 
-  /** Waits until a condition is true, or is not. */
+  /** Waits until a condition is true, or is false: neither unknown, nor of a node that does not answer yet. */
   async waitForCondition(name: string, wanted: boolean, timeoutMs: number, signal: AbortSignal) {
     await poll(
       async () => {
         const { stdout } = await this.node.dbg(['condition', '-o', 'json', name]);
-        return (JSON.parse(stdout) as { ok: boolean }).ok === wanted || undefined;
+        if (stdout === '') return undefined;
+        return (JSON.parse(stdout) as { status: string }).status === String(wanted) || undefined;
       },
       { everyMs: 200, timeoutMs, signal, what: `${name} ${wanted ? 'true' : 'not true'}` },
     );

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ChannelCredentials, ServiceError, credentials as Credentials } from '@grpc/grpc-js';
 import { certificateFile } from './arguments.js';
+import { plaintextTarget } from './plaintext.js';
 import { HamletError, errorCodes } from '../lib/errors.js';
 import { formatDuration } from '../lib/time.js';
 
@@ -56,15 +57,27 @@ function parsed(certificate: string, file: string): X509Certificate {
   }
 }
 
-/** TLS with the client's certificate when there is one, except on a Unix socket, which needs none. */
-function credentialsFor(
-  endpoint: string,
-  { createInsecure, createSsl }: typeof Credentials,
-): ChannelCredentials {
+interface Way {
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+}
+
+/**
+ * How a node is reached, and known to be one: by the permissions of a Unix socket, by TLS when there is a client's
+ * certificate, else by who listens. Throws what readCertificate() and plaintextTarget() throw, and UNAVAILABLE when
+ * nobody listens.
+ */
+async function wayTo(endpoint: string, { createInsecure, createSsl }: typeof Credentials): Promise<Way> {
+  if (endpoint.startsWith('unix:')) return { target: endpoint, credentials: createInsecure() };
   const file = certificateFile();
-  if (file === undefined || endpoint.startsWith('unix:')) return createInsecure();
-  const { certificate, key, authorities } = readCertificate(file);
-  return createSsl(Buffer.from(authorities), Buffer.from(key), Buffer.from(certificate));
+  if (file !== undefined) {
+    const { certificate, key, authorities } = readCertificate(file);
+    const credentials = createSsl(Buffer.from(authorities), Buffer.from(key), Buffer.from(certificate));
+    return { target: endpoint, credentials };
+  }
+  const target = await plaintextTarget(endpoint);
+  if (target !== undefined) return { target, credentials: createInsecure() };
+  throw new HamletError('UNAVAILABLE', `no node answers at ${endpoint}${remedyFor(endpoint, '')}`);
 }
 
 /** A method without streams, as the tables in src/gen/ describe it. */
@@ -89,7 +102,8 @@ export async function callNode<Request, Response>(
   // What goes wrong is said once, by the caller.
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const { path, requestSerialize, responseDeserialize } = method;
-  const client = new Client(endpoint, credentialsFor(endpoint, credentials), channelOptions);
+  const way = await wayTo(endpoint, credentials);
+  const client = new Client(way.target, way.credentials, channelOptions);
   const options = { deadline: Date.now() + deadlineMs };
   try {
     return await new Promise((resolve, reject) => {
@@ -129,7 +143,8 @@ export async function* streamNode<Request, Response>(
   const { Client, connectivityState, credentials, status } = grpc;
   grpc.setLogVerbosity(grpc.logVerbosity.NONE);
   const { path, requestSerialize, responseDeserialize } = method;
-  const client = new Client(endpoint, credentialsFor(endpoint, credentials), channelOptions);
+  const way = await wayTo(endpoint, credentials);
+  const client = new Client(way.target, way.credentials, channelOptions);
   let isConnected = false;
   const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
   try {

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -100,6 +101,50 @@ void t.test(
       { code: 1, stderr: /listens for no other machines; set debug.remote/ },
       'nobody gets a certificate that is good for nothing',
     );
+  },
+);
+
+void t.test(
+  'nobody listens in the place of a node that is down',
+  { skip: !asRoot && 'it takes another user’s place' },
+  async (t) => {
+    const script = `
+      const server = require('net').createServer((socket) => process.exit(1));
+      server.listen(0, process.argv[1], () => console.log(server.address().port));`;
+    for (const [where, ...asked] of [
+      ['127.0.0.1', '127.0.0.1', 'localhost'],
+      ['0.0.0.0', '127.0.0.1', '127.0.0.2', 'localhost'],
+      ['127.0.0.2', '127.0.0.2'],
+      ['::', '127.0.0.1', '[::1]'],
+      ['::1', '[::1]'],
+      ['::ffff:127.0.0.1', '127.0.0.1'],
+    ] as const) {
+      const other = { uid: nobody, gid: nobody, env: {} };
+      const child = spawn(process.execPath, ['-e', script, where], {
+        ...other,
+        stdio: ['pipe', 'pipe', 'ignore'],
+      });
+      t.teardown(() => child.kill());
+      const said = once(child.stdout, 'data') as Promise<[Buffer]>;
+      const port = await Promise.race([said, once(child, 'close').then(() => undefined)]);
+      // There are machines without IPv6.
+      if (port === undefined && where.includes('::')) continue;
+      for (const host of asked) {
+        const endpoint = `${host}:${Number(port)}`;
+        for (const args of [
+          ['kubectl', 'get', 'pods'],
+          ['logs', '-f', 'etcd'],
+        ]) {
+          t.match(await dbg(endpoint, args), {
+            code: 1,
+            stderr: `dbg: user 65534 listens at ${endpoint}, who is neither root nor you`,
+          });
+        }
+      }
+      t.equal(child.exitCode, null, 'and is not even asked');
+      const own = await dbg(`${asked[0]}:${Number(port)}`, ['condition'], { uid: nobody });
+      t.match(own, { code: 1, stderr: /^dbg: (?!user)/ }, 'their own node is asked');
+    }
   },
 );
 

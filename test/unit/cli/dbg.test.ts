@@ -127,6 +127,15 @@ void t.test('without a node every command says so and what to do', async (t) => 
     'dbg: no node answers at nosuch.invalid:7837: there is no address for this name\n',
     1,
   ]);
+  t.same(
+    await run(['condition'], '192.0.2.7'),
+    [
+      '',
+      'dbg: no node answers at 192.0.2.7:7837; on another machine it takes --cert FILE and the port of debug.remote, see dbg help client-certificate\n',
+      1,
+    ],
+    'another machine is not asked without a certificate',
+  );
 });
 
 void t.test('logs', async (t) => {

@@ -83,3 +83,16 @@ export async function ended(child: ChildProcess): Promise<Ended> {
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout: Buffer.concat(stdout ?? []), stderr: Buffer.concat(stderr ?? []).toString() };
 }
+
+/** Another user's process that listens on a port of an address, and ends with 1 when somebody connects. */
+export async function listenAs(uid: number, address: string) {
+  const script = `
+    const server = require('net').createServer(() => process.exit(1));
+    server.listen(0, process.argv[1], () => console.log(server.address().port));`;
+  const child = spawn(process.execPath, ['-e', script, address], {
+    ...{ uid, gid: uid, cwd: '/', env: {} },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  return { port: Number(line), child };
+}

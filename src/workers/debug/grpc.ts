@@ -12,10 +12,11 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
-import { admission } from './admission.js';
+import { admission, Unreadable, type Terms } from './admission.js';
 import { CallBudget, limits, Refusals, type RefusalLog } from './limits.js';
 import { Gate, listenTcp, listenUnix, type OnConnection } from './listener.js';
 import type { Peer, Role } from './peer.js';
+import { http2ServerOf, Streams } from './streams.js';
 
 /** A message travels in an HTTP/2 trailer, where every byte may become three. Node refuses trailers of 64 KiB. */
 const maxMessageChars = 4_096;
@@ -68,6 +69,8 @@ export interface ListenOptions<S extends ServiceTable> {
   readonly roles: MethodRoles<S>;
   /** Methods that are for callers on this machine alone. */
   readonly onNode?: readonly (keyof S)[];
+  /** How many calls of a method one caller may have open; as many as of any kind unless given. */
+  readonly atOnce?: Readonly<Partial<Record<keyof S, number>>>;
   /** Services beside the first one; see method(). */
   readonly also?: readonly Method[];
   readonly log: DebugLog;
@@ -120,20 +123,27 @@ export async function listen<S extends ServiceTable>(
   const refusals = new Refusals(options.log, monotonic);
   const peers = new Peers();
   const { onNode = [] } = options;
+  const atOnce: Readonly<Partial<Record<string, number>>> = options.atOnce ?? {};
   const methods = [...methodsOf(service, handlers, options.roles), ...(options.also ?? [])];
   const terms = new Map(
-    methods.map(({ name, entry, role }) => [entry.path, { name, role, onNode: onNode.includes(name) }]),
+    methods.map(({ name, entry, role }): [string, Terms] => {
+      const isUnary = !entry.requestStream && !entry.responseStream;
+      return [entry.path, { name, role, onNode: onNode.includes(name), isUnary, atOnce: atOnce[name] }];
+    }),
   );
   const budget = new CallBudget(monotonic);
+  const calls = { terms, peerOf: (name: string) => peers.named(name), budget, refusals };
+  const streams = new Streams(calls);
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxRequestBytes,
     'grpc.max_concurrent_streams': limits.maxConcurrentCalls,
     'grpc.max_connection_idle_ms': limits.maxIdleMs,
     'grpc.enable_channelz': 0,
-    interceptors: [admission({ terms, peerOf: (name) => peers.named(name), budget, refusals })],
+    interceptors: [admission({ ...calls, streams })],
   });
   for (const method of methods) register(server, method, { peers, log: options.log });
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  streams.guard(http2ServerOf(server));
   const take = (socket: Socket, peer: Peer): void => {
     peers.add(socket, peer);
     injector.injectConnection(socket);
@@ -158,7 +168,14 @@ export async function listen<S extends ServiceTable>(
 }
 
 function register(server: Server, { entry, handler }: Method, surroundings: Surroundings): void {
-  const { path, requestStream, responseStream, requestDeserialize } = entry;
+  const { path, requestStream, responseStream } = entry;
+  const requestDeserialize = (bytes: Buffer): unknown => {
+    try {
+      return entry.requestDeserialize(bytes);
+    } catch (cause) {
+      return new Unreadable(cause);
+    }
+  };
   const responseSerialize = entry.responseSerialize as (response: unknown) => Buffer;
   if (requestStream || responseStream) {
     const handle = streaming(path, handler as StreamHandler, surroundings);

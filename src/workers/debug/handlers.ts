@@ -8,6 +8,7 @@ import type { ListedRestart } from '../../ipc/services/restart.js';
 import type { LogLine, logs } from '../../ipc/services/logs.js';
 import { HamletError, isHamletError } from '../../lib/errors.js';
 import { callerBehind } from './caller.js';
+import { limits } from './limits.js';
 import { streamLogs } from './logs.js';
 import type { MethodRoles, ServiceHandlers } from './grpc.js';
 
@@ -44,6 +45,11 @@ export const debugRoles: MethodRoles<typeof nodeDebugService> = {
 
 /** What nobody calls from another machine: with it, a certificate could be made to last for ever. */
 export const onNode: readonly (keyof typeof nodeDebugService)[] = ['issueDebugClient'];
+
+/** How many calls of a method one caller may have open, where an answer is large. */
+export const atOnce: Partial<Record<keyof typeof nodeDebugService, number>> = {
+  getComponentLogs: limits.maxLogsOfCaller,
+};
 
 /**
  * NodeDebugService in terms of the mesh: each call is checked for what its message cannot express, and handed on.

@@ -7,6 +7,8 @@ export const limits = {
   maxRequestBytes: 128 * 1024,
   /** A call ends after this time, whatever its caller allows. */
   maxCallMs: 30_000,
+  /** A call without streams is cut off after this time, its request, its answer and the reading of it together. */
+  maxUnaryMs: 60_000,
   /** Open connections of one listener, and of one caller among them. */
   maxConnections: 256,
   maxConnectionsOfCaller: 64,
@@ -17,6 +19,9 @@ export const limits = {
   /** A connection without a call is closed after this time. */
   maxIdleMs: 30_000,
   maxConcurrentCalls: 32,
+  /** Open calls of one caller over all connections; and those whose answer may be a whole log of 16 MiB. */
+  maxCallsOfCaller: 128,
+  maxLogsOfCaller: 4,
 } as const;
 
 /** How often refusals of one kind that go on are summed up in the log, in milliseconds. */

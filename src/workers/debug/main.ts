@@ -5,7 +5,7 @@ import { host } from '../../ipc/services/host.js';
 import { logs } from '../../ipc/services/logs.js';
 import { runWorker } from '../run.js';
 import { listen } from './grpc.js';
-import { debugHandlers, debugRoles, onNode } from './handlers.js';
+import { atOnce, debugHandlers, debugRoles, onNode } from './handlers.js';
 import { healthMethods } from './health.js';
 import { reflectionMethods } from './reflection.js';
 import type { RemoteOptions } from './remote.js';
@@ -31,7 +31,8 @@ void runWorker<DebugData>('debug', async ({ connection, data, signal, log }) => 
     { remote: data.remote !== undefined },
   );
   const also = [...healthMethods(hostClient), ...reflectionMethods()];
-  const server = await listen(nodeDebugService, handlers, { ...data, roles: debugRoles, onNode, also, log });
+  const terms = { roles: debugRoles, onNode, atOnce };
+  const server = await listen(nodeDebugService, handlers, { ...data, ...terms, also, log });
   const remote = data.remote && openToOthers(data.remote, { door: server, certs: certsClient, log, signal });
   return {
     async stop() {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { roleGroups } from '../../ipc/debug-roles.js';
@@ -119,9 +119,21 @@ export function processOf(inode: number): { readonly pid: number; readonly uid: 
     // Whoever asks has most likely just been started.
     .sort((a, b) => b - a);
   for (const pid of pids) {
-    if (hasOpen(pid, wanted)) return { pid, uid: statSync(`/proc/${pid}`).uid };
+    if (!hasOpen(pid, wanted)) continue;
+    const uid = userOf(pid);
+    if (uid !== undefined) return { pid, uid };
   }
   return undefined;
+}
+
+/** The effective user of a process; undefined when it has gone. Its folder may be root's, whoever it runs as (proc(5)). */
+export function userOf(pid: number): number | undefined {
+  try {
+    const [, uid] = /^Uid:\t\d+\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+    return uid === undefined ? undefined : Number(uid);
+  } catch {
+    return undefined;
+  }
 }
 
 function hasOpen(pid: number, wanted: string): boolean {

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { chmodSync, copyFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import path from 'node:path';
 import t from 'tap';
-import { groupId, processOf, roleOf, tcpPeers } from '../../../src/workers/debug/peer.js';
+import { groupId, processOf, roleOf, tcpPeers, userOf } from '../../../src/workers/debug/peer.js';
 
 void t.test('roles follow users and groups', async (t) => {
   const folder = t.testdir({
@@ -57,4 +58,21 @@ void t.test('the other ends of TCP connections are known by their users and proc
   other.child.kill('SIGKILL');
   await exited;
   t.match(tcpPeers(sockets), [{ role: 'admin' }, { uid: undefined, role: 'none' }]);
+});
+
+void t.test('a process is its user’s, also where its folder in /proc is root’s', async (t) => {
+  t.equal(userOf(process.pid), process.geteuid?.());
+  const other = process.geteuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+  // A program that its user may not read: the kernel gives them no way to look into it either.
+  const program = path.join(t.testdir(), 'sleep');
+  copyFileSync('/bin/sleep', program);
+  chmodSync(program, 0o711);
+  const child = spawn(program, ['60'], other);
+  t.teardown(() => child.kill());
+  await once(child, 'spawn');
+  const exited = once(child, 'exit');
+  t.equal(userOf(child.pid ?? 0), other.uid ?? process.geteuid?.());
+  child.kill('SIGKILL');
+  await exited;
+  t.equal(userOf(child.pid ?? 0), undefined, 'one that has gone is nobody’s');
 });

@@ -17,6 +17,9 @@ const channelOptions = {
   'grpc.service_config_disable_resolution': 1,
   // Its authority is this node's alone, so the name is one that every node has, whatever it is called from here.
   'grpc.ssl_target_name_override': 'localhost',
+  // A machine that went down, or a firewall that forgot, ends no connection: what follows a log would wait for good.
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 10_000,
 };
 
 /** What "dbg client-certificate" prints, in its parts, as PEM. */

@@ -18,6 +18,9 @@ export const limits = {
   maxHandshakeMs: 10_000,
   /** A connection without a call is closed after this time. */
   maxIdleMs: 30_000,
+  /** A connection is asked so often for a sign of life, and closed when none comes in time. */
+  keepaliveMs: 10_000,
+  maxPongMs: 10_000,
   maxConcurrentCalls: 32,
   /** Open calls of one caller over all connections; and those whose answer may be a whole log of 16 MiB. */
   maxCallsOfCaller: 128,

@@ -14,7 +14,7 @@ import { logs } from '../ipc/services/logs.js';
 import type { Components } from '../platform/components.js';
 import type { Config } from '../platform/config.js';
 import { takeLock } from '../platform/lock.js';
-import { derivedKey, loadNodeIdentity } from '../platform/node-identity.js';
+import { derivedKey, loadNodeIdentity, tracesOfKey } from '../platform/node-identity.js';
 import { etcdSocket, historyFile, runPaths } from '../platform/paths.js';
 import { checkPorts } from '../platform/preflight.js';
 import { linkPrograms } from '../platform/programs.js';
@@ -215,7 +215,8 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     const { components: found, verify } = foundNow;
     components = found;
     linkPrograms(found.programs, run.bin);
-    const { id, name } = loadNodeIdentity(config.paths.state);
+    const identity = loadNodeIdentity(config.paths.state, tracesOfKey(config.paths));
+    const { id, name } = identity;
     const node = { name, address: machine.address };
     if (config.layout === 'appliance') {
       const problems = nameAppliance({ etc: config.paths.etc, node: { id, ...node } });
@@ -242,7 +243,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       nodeAddresses: [machine.address],
       firstServiceIp: firstAddress(config.network.serviceCidr),
       etcdSocket: etcdSocket(config.paths.run),
-      sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'PKI in etcd'),
+      sealingKey: derivedKey(identity, 'PKI in etcd'),
     }));
     // etcd, which comes first, is the distribution's own.
     await Promise.race([aborted(), verify()]);

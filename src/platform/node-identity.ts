@@ -1,8 +1,9 @@
 import { createPrivateKey, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { HamletError, errnoOf } from '../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../lib/files.js';
+import type { Paths } from './paths.js';
 
 /** Who this node is: an ed25519 key that never leaves the state folder, and the names made of it. */
 export interface NodeIdentity {
@@ -19,15 +20,31 @@ const fileName = 'node.key';
 const maxKeyBytes = 4096;
 
 /**
- * Reads the node's key from the state folder, or makes folder and key when there is none.
- * Throws FAILED_PRECONDITION when the file is there but is not an ed25519 key, or when others may read it, and
- * PERMISSION_DENIED when it cannot be read: a node that changed its name on its own would come back as a stranger, so
- * a key is never replaced.
+ * What only a node that had a key has made, and cannot use with another one. Whoever finds it without a key has lost
+ * the key.
  */
-export function loadNodeIdentity(stateFolder: string): NodeIdentity {
+export function tracesOfKey({ etcd, kubeletPki }: Pick<Paths, 'etcd' | 'kubeletPki'>): readonly string[] {
+  return [path.join(etcd, 'member'), path.join(kubeletPki, 'ca.crt')];
+}
+
+/**
+ * Reads the node's key from the state folder, or makes folder and key when there is none.
+ * Throws FAILED_PRECONDITION when the file is there but is not an ed25519 key, when others may read it, or when it is
+ * gone while one of the `traces` is there, and PERMISSION_DENIED when it cannot be read: a node that changed its name
+ * on its own would come back as a stranger, so a key is never replaced.
+ */
+export function loadNodeIdentity(stateFolder: string, traces: readonly string[] = []): NodeIdentity {
   const file = path.join(stateFolder, fileName);
   const pem = readKey(file);
   if (pem !== undefined) return identityOf(parseKey(pem, file));
+  const trace = traces.find((left) => existsSync(left));
+  if (trace !== undefined) {
+    throw new HamletError(
+      'FAILED_PRECONDITION',
+      `the node key ${file} is gone, and ${trace} belongs to the node that had it; put the file back from a backup, ` +
+        'or give up that node and its cluster with "hamlet reset" and start a new one',
+    );
+  }
   ensureFolder(stateFolder, 0o700);
   const { privateKey } = generateKeyPairSync('ed25519');
   writeFileAtomic(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o400);
@@ -58,6 +75,14 @@ function readKey(file: string): string | undefined {
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) throw refused(file, 'it is not a file');
+    const uid = process.geteuid?.() ?? 0;
+    if (stats.uid !== uid) {
+      throw new HamletError(
+        'FAILED_PRECONDITION',
+        `the node key ${file} belongs to the user ${stats.uid}, who may read it; if nobody has copied it, ` +
+          `run: chown ${uid} ${file}`,
+      );
+    }
     if ((stats.mode & 0o077) !== 0) {
       throw new HamletError(
         'FAILED_PRECONDITION',

@@ -1,8 +1,18 @@
 import { generateKeyPairSync, sign, verify, createPublicKey } from 'node:crypto';
-import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { loadNodeIdentity } from '../../../src/platform/node-identity.js';
+import { loadNodeIdentity, tracesOfKey } from '../../../src/platform/node-identity.js';
 
 void t.test('a node gets a key at its first start and keeps it', async (t) => {
   const state = path.join(t.testdir(), 'state');
@@ -65,6 +75,40 @@ void t.test('a key that others may read is refused', async (t) => {
   }
   chmodSync(file, 0o600);
   t.ok(loadNodeIdentity(state).id);
+});
+
+void t.test(
+  'a key of another user is refused',
+  { skip: process.geteuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const state = t.testdir();
+    const file = path.join(state, 'node.key');
+    const { id } = loadNodeIdentity(state);
+    chownSync(file, 65534, 0);
+    t.throws(() => loadNodeIdentity(state), { code: 'FAILED_PRECONDITION', message: /chown 0 / });
+    chownSync(file, 0, 0);
+    t.equal(loadNodeIdentity(state).id, id);
+  },
+);
+
+void t.test('a key that is lost is not replaced where its node has left something', async (t) => {
+  for (const left of ['etcd/member', 'pki/ca.crt']) {
+    const state = path.join(t.testdir(), 'state');
+    const traces = tracesOfKey({ etcd: path.join(state, 'etcd'), kubeletPki: path.join(state, 'pki') });
+    const first = loadNodeIdentity(state, traces);
+    mkdirSync(path.join(state, left), { recursive: true });
+    t.equal(loadNodeIdentity(state, traces).id, first.id);
+    const file = path.join(state, 'node.key');
+    const key = readFileSync(file);
+    rmSync(file);
+    t.throws(() => loadNodeIdentity(state, traces), {
+      code: 'FAILED_PRECONDITION',
+      message: /node\.key is gone, .*from a backup, or give up .*"hamlet reset"/,
+    });
+    t.notOk(existsSync(file), 'nothing is made');
+    writeFileSync(file, key, { mode: 0o400 });
+    t.equal(loadNodeIdentity(state, traces).id, first.id);
+  }
 });
 
 void t.test('a folder in its place is refused', async (t) => {

@@ -40,11 +40,13 @@ export function ensureFolder(folder: string, mode = 0o755): string {
   return folder;
 }
 
-function writeAll(fd: number, data: Uint8Array): void {
+/** Writes everything: the system may take less at once. */
+export function writeAll(fd: number, data: Uint8Array): void {
   for (let offset = 0; offset < data.length;) offset += writeSync(fd, data, offset);
 }
 
-function syncFolder(folder: string): void {
+/** After this a new name in the folder is there after a power cut too. */
+export function syncFolder(folder: string): void {
   const fd = openSync(folder, 'r');
   try {
     fsyncSync(fd);

@@ -39,6 +39,8 @@ export function stateFolders(config: Config): Kind {
     'audit.jsonl',
     'audit.jsonl.1',
     'kube.apiserver.credentials',
+    'refused-audit.jsonl',
+    'refused-audit.jsonl.1',
     'logs',
     'node.key',
     'runs.json',

@@ -253,6 +253,37 @@ void t.test('the policy says for whom nothing is issued', async (t) => {
   );
 });
 
+void t.test('without masters there is no way to be one by another name', async (t) => {
+  const service = newService({ allowMasters: false, identities: ['*'] });
+  service.state = { kind: 'ready', pki };
+  const ask = async (id: string, groups: string[] = []) =>
+    service.handlers.debugKubeconfig({ id, groups, caller }, debug);
+  const refused = (whom: string) => ({
+    code: 'PERMISSION_DENIED',
+    message: `this node issues no credentials for ${whom} (debug.allowMasters)`,
+  });
+  for (const id of [
+    'system:kube-controller-manager',
+    'system:kube-scheduler',
+    `system:node:${facts.nodeName}`,
+    'system:serviceaccount:kube-system:clusterrole-aggregation-controller',
+    'system:authenticated:x',
+    'hamlet:master',
+    'hamlet:apiserver-kubelet-client',
+  ]) {
+    await t.rejects(ask(id), refused(`"${id}"`));
+  }
+  for (const group of ['system:nodes', 'system:serviceaccounts:kube-system', 'hamlet:debug-admin']) {
+    await t.rejects(ask('jane', ['readers', group]), refused(group));
+  }
+  await t.rejects(ask('system:x', ['system:nodes', 'system:masters']), refused('system:masters'));
+  for (const id of ['jane', 'hamlet:debug:jane', 'x:system:y', 'systems', 'hamlet'])
+    await t.resolves(ask(id, ['ops', 'system:authenticated']), id);
+  // What is for the debug API alone means nothing to Kubernetes.
+  const request = { name: 'system:jane', role: 'admin', caller } as const;
+  await t.resolves(async () => service.handlers.debugClient(request, debug));
+});
+
 void t.test('a rotation is asked for by debug clients, and waits for the kubelet worker', async (t) => {
   const rotation = new RotationControl(() => performance.now(), 0);
   const service = newService(everybody, rotation);

@@ -29,6 +29,8 @@ const retryMs = 5_000;
 const defaultClockPatienceMs = 600_000;
 /** An authority that ends within this time makes the condition false: whoever reads it needs time to act. */
 const authorityNoticeMs = 90 * 86_400_000;
+/** Restarts one after the other take less; the leaf that lives shortest ends six minutes after its renewal is due. */
+const deliveryPatienceMs = 5 * 60_000;
 
 export interface RenewalOptions {
   readonly facts: NodeFacts;
@@ -78,7 +80,7 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
     const dueMs = Math.min(next.atMs, encryptionDueMs(pki.encryption, lifetimes.secretsKeyMs));
     const isDue = (): boolean =>
       surelyEarly || now() >= dueMs || isMisdated(pki, facts, now(), lifetimes.leafMs);
-    onCondition(validity(pki, next, now(), problem));
+    onCondition(validity(pki, next, now(), problem, rotation.undeliveredMs));
     onCondition(authoritiesSettled(pki));
     const waitMs = isDue() ? 0 : dueMs - now();
     const leastMs = problem === undefined ? 0 : Math.min(retryMs, lookMs);
@@ -87,7 +89,7 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
     const step = nextStep(pki.rotation, { nowMs: now(), ...rotation.facts });
     if (!isDue() && step === undefined && !rotation.takeLook()) continue;
     // What a clock has left is told before it is mended.
-    onCondition(validity(pki, next, now(), problem));
+    onCondition(validity(pki, next, now(), problem, rotation.undeliveredMs));
     try {
       pki = await renew(signal, surelyEarly);
       problem = undefined;
@@ -125,13 +127,14 @@ export function nextRenewal(pki: Pki, facts: NodeFacts, renewAfterShare: number)
 
 /**
  * The condition CertificatesValid: false while a certificate is not valid, and before that when one is going to end
- * that nobody renews.
+ * that nobody renews, or whose successor has not reached the components for `undeliveredMs`.
  */
 export function validity(
   pki: Pki,
   next: NextRenewal,
   nowMs: number,
   problem: string | undefined,
+  undeliveredMs = 0,
 ): ConditionUpdate {
   const all: [string, X509Certificate][] = [
     ...authorityNames.flatMap((name): [string, X509Certificate][] => {
@@ -170,6 +173,14 @@ export function validity(
   if (problem !== undefined) {
     const { validTo } = pki.leaves[next.name].certificate;
     return bad('RenewalFailed', `${next.name} ends on ${validTo} and cannot be renewed: ${problem}`);
+  }
+  if (undeliveredMs > deliveryPatienceMs) {
+    const minutes = deliveryPatienceMs / 60_000;
+    return bad(
+      'NotDelivered',
+      `components have been without certificates that were issued more than ${minutes} minutes ago; ` +
+        'the log of hamlet.kubelet says which and why',
+    );
   }
   for (const name of authorityNames) {
     const { certificate } = pki.authorities[name];

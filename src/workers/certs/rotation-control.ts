@@ -13,6 +13,8 @@ export class RotationControl {
   #asked = false;
   /** What has to be trusted, and from which revision on the files say so. */
   #trust = { key: '', since: 0 };
+  /** What is on its way to the components, and since when; undefined when they have all. */
+  #onItsWay: { readonly revision: number; readonly sinceMs: number } | undefined;
   /** When every component first had such files; undefined until then. */
   #deliveredAtMs: number | undefined;
   #look = false;
@@ -27,6 +29,11 @@ export class RotationControl {
   get facts(): Omit<RotationFacts, 'nowMs'> {
     const atMs = this.#deliveredAtMs;
     return { asked: this.#asked, delivered: atMs !== undefined && this.#now() - atMs >= this.#rereadMs };
+  }
+
+  /** For how long the components have not been given what they should have, in milliseconds; 0 when they have it. */
+  get undeliveredMs(): number {
+    return this.#onItsWay === undefined ? 0 : this.#now() - this.#onItsWay.sinceMs;
   }
 
   /** Asks for a rotation; one that is under way is the one that was asked for. */
@@ -51,6 +58,7 @@ export class RotationControl {
   /** This PKI is handed out from now on, as this revision. */
   publish(revision: number, pki: Pki): void {
     if (pki.rotation !== undefined) this.#asked = false;
+    this.#onItsWay = { revision, sinceMs: this.#onItsWay?.sinceMs ?? this.#now() };
     const authorities = authorityNames.flatMap((name) => trusted(pki, name));
     const key = [
       pki.rotation?.phase ?? '',
@@ -65,6 +73,10 @@ export class RotationControl {
   /** Every component has the files of this revision. */
   deliver(revision: number): void {
     if (revision >= this.#trust.since) this.#deliveredAtMs ??= this.#now();
+    const next = this.#onItsWay;
+    if (next === undefined) return;
+    // What came after it has its own time.
+    this.#onItsWay = revision >= next.revision ? undefined : { ...next, sinceMs: this.#now() };
   }
 
   /** Waits, but no longer than until a rotation or a look is asked for. Throws the signal's reason. */

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { Client } from '../../ipc/contract.js';
 import type { certs, CredentialFile } from '../../ipc/services/certs.js';
 import type { host } from '../../ipc/services/host.js';
-import { isHamletError, messageOf } from '../../lib/errors.js';
+import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { writeFileAtomic } from '../../lib/files.js';
 import { deadline, sleep } from '../../lib/time.js';
 import type { Component } from './component.js';
@@ -45,13 +45,19 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
   for (;;) {
     try {
       for await (const { revision, ...urgency } of certs.renewals({}, { signal })) {
-        for (const component of components) await refresh(component, urgency, options);
+        const lacking: string[] = [];
+        for (const component of components) {
+          if (!(await refresh(component, urgency, options))) lacking.push(component.name);
+        }
+        if (lacking.length > 0) {
+          throw new HamletError('UNAVAILABLE', `renewed certificates have not reached ${lacking.join(', ')}`);
+        }
         await certs.delivered({ revision }, { signal });
         backoff.reset();
       }
     } catch (error) {
       if (signal.aborted) return;
-      // The certs worker may be away for a moment; what it serves again begins with an item.
+      // The certs worker may be away for a moment, or a component has yet to be served; the first item comes at once.
       log.debug({ err: error }, `the renewals are followed anew: ${messageOf(error)}`);
     }
     try {
@@ -62,10 +68,13 @@ export async function followRenewals(options: RenewalsOptions): Promise<void> {
   }
 }
 
-/** Throws when a component that runs could not be given what it should have. */
-async function refresh(component: Component, urgency: Urgency, options: RenewalsOptions): Promise<void> {
+/**
+ * Gives whether a component that runs has what it should have by now; one that has not must not keep it from those
+ * that come after it. Throws when the certs worker does not answer.
+ */
+async function refresh(component: Component, urgency: Urgency, options: RenewalsOptions): Promise<boolean> {
   const { name, credentials, reloads = [], keepsCredentials = false } = component;
-  if (credentials === 'none') return;
+  if (credentials === 'none') return true;
   const { certs, kept, log, signal } = options;
   const { files } = await certs.credentials({ holder: name }, { signal });
   if (keepsCredentials) keep(kept, name, files, log);
@@ -73,22 +82,23 @@ async function refresh(component: Component, urgency: Urgency, options: Renewals
     const changed = (await changedFiles(component, files, options)).filter(
       (file) => !canWait(component, file, urgency),
     );
-    if (changed.length === 0) return;
+    if (changed.length === 0) return true;
     const wanted = files.filter((file) => changed.includes(file.name));
     if (changed.every((file) => reloads.includes(file))) {
       await replace(component, wanted, options);
       log.info({ component: name, files: changed }, `${name} gets its renewed certificates`);
-      if (await serves(component, wanted, signal)) return;
+      if (await serves(component, wanted, signal)) return true;
       log.warn({ component: name }, `${name} does not read its certificate again`);
     }
     log.info({ component: name, files: changed }, `${name} is restarted for its renewed certificates`);
     await restart(name, options);
+    return true;
   } catch (error) {
     signal.throwIfAborted();
     // What does not run fetches its credentials when it starts.
-    if (isHamletError(error, 'NOT_FOUND')) return;
+    if (isHamletError(error, 'NOT_FOUND')) return true;
     log.warn({ err: error, component: name }, `${name} could not be given its renewed certificates`);
-    throw error;
+    return false;
   }
 }
 

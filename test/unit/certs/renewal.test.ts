@@ -93,6 +93,27 @@ void t.test('the condition says what is wrong before it is too late', async (t) 
   t.match(at(end), { status: 'false', reason: 'Expired', message: /expired on/ });
 });
 
+void t.test('what does not reach the components is told of', async (t) => {
+  let nowMs = 0;
+  const rotation = new RotationControl(() => nowMs);
+  const condition = () => renewal.validity(pki, nextRenewal(pki), startMs, undefined, rotation.undeliveredMs);
+  t.equal(condition().status, 'true');
+  rotation.publish(5, pki);
+  nowMs = 299_000;
+  rotation.publish(6, pki);
+  t.equal(condition().status, 'true');
+  nowMs = 301_000;
+  t.match(condition(), { status: 'false', reason: 'NotDelivered', message: /log of hamlet\.kubelet/ });
+  rotation.deliver(5);
+  t.equal(condition().status, 'true', 'the next one has its own time');
+  nowMs = 602_000;
+  t.match(condition(), { reason: 'NotDelivered' });
+  rotation.deliver(6);
+  t.equal(condition().status, 'true');
+  nowMs = 1e9;
+  t.equal(condition().status, 'true');
+});
+
 void t.test('a leaf that ends with its authority is not renewed, and the authority is told of', async (t) => {
   const dayMs = 86_400_000;
   const short = { ...defaultLifetimes, authorityMs: 100 * dayMs };

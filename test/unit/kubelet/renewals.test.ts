@@ -1,0 +1,69 @@
+import t from 'tap';
+import { HamletError } from '../../../src/lib/errors.js';
+import { poll } from '../../../src/lib/time.js';
+import { followRenewals, type RenewalsOptions } from '../../../src/workers/kubelet/renewals.js';
+import { silent } from '../../mesh/fixtures/mesh.js';
+import { policyOf } from './context.js';
+
+void t.test(
+  'a component that cannot be served keeps nothing from the others, and is tried again',
+  async (t) => {
+    const stop = new AbortController();
+    const { signal } = stop;
+    t.teardown(() => stop.abort());
+    const delivered: number[] = [];
+    const given: string[] = [];
+    let isBroken = true;
+    const certs: RenewalsOptions['certs'] = {
+      credentials: async ({ holder }) => ({ files: [{ name: 'ca.crt', data: Buffer.from(holder) }] }),
+      delivered: async ({ revision }) => {
+        delivered.push(revision);
+        return {};
+      },
+      async *renewals() {
+        yield { revision: 7, thorough: true, overdue: false };
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      },
+    };
+    const host: RenewalsOptions['host'] = {
+      changedSecrets: async ({ secrets }) => ({ changed: secrets.map(({ name }) => name) }),
+      replaceSecrets: async ({ name }) => {
+        if (name === 'kube.apiserver' && isBroken)
+          throw new HamletError('INTERNAL', 'no space left on device');
+        given.push(name);
+        return {};
+      },
+      signal: async () => {
+        throw new HamletError('NOT_FOUND', 'it does not run');
+      },
+      async *conditions() {
+        yield { conditions: [], snapshot: true };
+      },
+    };
+    const components = Object.values(policyOf()).map((component) => ({
+      ...component,
+      ...(component.credentials === 'none' ? {} : { credentials: 'ramfs' as const, reloads: ['ca.crt'] }),
+    }));
+    const followed = followRenewals({
+      components,
+      stateFolder: t.testdir(),
+      certs,
+      host,
+      log: silent,
+      signal,
+    });
+    const waiting = { everyMs: 5, timeoutMs: 20_000 };
+    const after = ['kube.scheduler', 'kube.kubelet'];
+    await poll(() => (after.every((name) => given.includes(name)) ? true : undefined), {
+      ...waiting,
+      what: 'those that come after the one that fails',
+    });
+    t.same(delivered, [], 'nobody says that all have it');
+    isBroken = false;
+    await poll(() => (delivered.length > 0 ? true : undefined), { ...waiting, what: 'another try' });
+    t.same(delivered, [7]);
+    t.ok(given.includes('kube.apiserver'));
+    stop.abort();
+    await followed;
+  },
+);

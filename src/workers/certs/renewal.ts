@@ -82,12 +82,15 @@ export async function keepRenewed(first: Pki, options: RenewalOptions): Promise<
       surelyEarly || now() >= dueMs || isMisdated(pki, facts, now(), lifetimes.leafMs);
     onCondition(validity(pki, next, now(), problem, rotation.undeliveredMs));
     onCondition(authoritiesSettled(pki));
-    const waitMs = isDue() ? 0 : dueMs - now();
-    const leastMs = problem === undefined ? 0 : Math.min(retryMs, lookMs);
+    // What failed is tried again until it succeeds, even if nothing is due by then: only that shows that all is well.
+    const failed = problem !== undefined;
+    const waitMs = failed || isDue() ? 0 : dueMs - now();
+    const leastMs = failed ? Math.min(retryMs, lookMs) : 0;
     const mostMs = pki.rotation === undefined ? lookMs : Math.min(rotationLookMs, lookMs);
     await rotation.sleep(Math.max(leastMs, Math.min(mostMs, waitMs)), signal);
     const step = nextStep(pki.rotation, { nowMs: now(), ...rotation.facts });
-    if (!isDue() && step === undefined && !rotation.takeLook()) continue;
+    const look = rotation.takeLook();
+    if (!failed && !look && !isDue() && step === undefined) continue;
     // What a clock has left is told before it is mended.
     onCondition(validity(pki, next, now(), problem, rotation.undeliveredMs));
     try {

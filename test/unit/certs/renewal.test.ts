@@ -85,6 +85,44 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
   await t.rejects(kept, { message: 'enough' });
 });
 
+void t.test('a failure is over when its cause is, also when nothing is due any more', async (t) => {
+  const stop = new AbortController();
+  const rotation = new RotationControl();
+  const conditions: ConditionUpdate[] = [];
+  let isBroken = true;
+  const kept = renewal.keepRenewed(pki, {
+    facts,
+    lifetimes: defaultLifetimes,
+    rotation,
+    now: () => startMs,
+    renew: async () => {
+      if (isBroken) throw new HamletError('UNAVAILABLE', 'etcd does not answer');
+      return pki;
+    },
+    onPki: () => undefined,
+    onCondition: (condition) => {
+      if (condition.name === 'CertificatesValid') conditions.push(condition);
+    },
+    log: { error: () => undefined },
+    lookMs: 5,
+    signal: stop.signal,
+  });
+  kept.catch(() => undefined);
+  const waiting = { everyMs: 5, timeoutMs: 20_000 };
+  rotation.look();
+  await poll(() => conditions.find(({ reason }) => reason === 'RenewalFailed'), {
+    ...waiting,
+    what: 'the failure',
+  });
+  isBroken = false;
+  await poll(() => (conditions.at(-1)?.status === 'true' ? true : undefined), {
+    ...waiting,
+    what: 'the end of the failure',
+  });
+  stop.abort(new Error('enough'));
+  await t.rejects(kept, { message: 'enough' });
+});
+
 void t.test('the condition says what is wrong before it is too late', async (t) => {
   const at = (atMs: number) => validity(pki, atMs);
   t.match(at(startMs), { name: 'CertificatesValid', status: 'true', message: /18 certificates; / });

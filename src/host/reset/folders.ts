@@ -23,8 +23,8 @@ interface Folder {
 
 /** A file system's own. */
 const ofFileSystem = 'lost+found';
-/** What is left of a file that was being put in its place when the power went (src/lib/files.ts). */
-const temporaryName = /^\..+\.\d+\.tmp$/;
+/** What is left of a file that was being put in its place when the power went (src/lib/files.ts), once with a number. */
+const temporaryName = /^\.(.+?)(?:\.\d+)?\.tmp$/;
 const imageArchive = /\.(tar|tar\.gz|tgz)$/;
 
 /** The node's state: its identity, its cluster, its images. */
@@ -127,9 +127,10 @@ function empty(folder: Folder, signal: AbortSignal): Outcome {
 
 /** The entries of a folder that are the node's, by their real paths, as the table of mounts has them. */
 function entriesOf({ path: place, entries, kept }: Folder): string[] {
+  const isOurs = (name: string): boolean => entries === 'all' || entries.has(name) || kept.has(name);
   const names = list(place).filter((name) => name !== ofFileSystem && !kept.has(name));
   return names
-    .filter((name) => entries === 'all' || entries.has(name) || temporaryName.test(name))
+    .filter((name) => isOurs(name) || isOurs(temporaryName.exec(name)?.[1] ?? ''))
     .map((name) => path.join(realpathSync(place), name));
 }
 

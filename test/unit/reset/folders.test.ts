@@ -72,7 +72,7 @@ void t.test('the run-time folder is emptied but for the lock', async (t) => {
   const { run } = config.paths;
   for (const name of ['mesh', 'bin', 'containerd', 'volume-plugins'])
     mkdirSync(path.join(run, name), { recursive: true });
-  for (const name of ['hamlet.lock', 'children.json', '.children.json.4242.tmp'])
+  for (const name of ['hamlet.lock', 'children.json', '.children.json.4242.tmp', '.children.json.tmp'])
     writeFileSync(path.join(run, name), '');
   t.same(await runFolder(config).remove(never), { left: [], failed: [] });
   t.same(readdirSync(run), ['hamlet.lock']);
@@ -102,7 +102,9 @@ function fill(config: Config): void {
   const { etcd, containerd, kubelet, kubeletPki, images, cni, state } = config.paths;
   for (const folder of [etcd, containerd, kubelet, kubeletPki, images, cni, path.join(state, 'logs/etcd')])
     mkdirSync(folder, { recursive: true });
-  for (const name of ['node.key', 'starts', 'runs.json', 'audit.jsonl', 'audit.jsonl.1', '.node.key.17.tmp'])
+  const temporary = ['.node.key.17.tmp', '.node.key.tmp', `.${path.basename(sysctlsFile(config))}.tmp`];
+  const records = ['audit.jsonl', 'audit.jsonl.1', 'refused-audit.jsonl', 'refused-audit.jsonl.1'];
+  for (const name of ['node.key', 'starts', 'runs.json', ...records, ...temporary])
     writeFileSync(path.join(state, name), 'x');
   writeFileSync(path.join(images, 'mine.tar'), 'x'.repeat(5_000));
   recordSysctls(config);

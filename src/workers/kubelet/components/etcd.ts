@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { ensureFolder } from '../../../lib/files.js';
 import { etcdSocket, runPaths } from '../../../platform/paths.js';
@@ -24,7 +24,8 @@ export function etcd(context: Context): Component {
     probePeriodMs: 2_000,
     failureThreshold: 5,
     prepare() {
-      ensureFolder(folder, 0o700);
+      // One that is there already may be open to others.
+      chmodSync(ensureFolder(folder, 0o700), 0o700);
       ensureFolder(path.dirname(paths.etcd));
       // etcd 3.4 does not take the socket of one that was killed away, and then cannot listen on it.
       rmSync(etcdSocket(paths.run), { force: true });

@@ -11,6 +11,7 @@ import { sleep } from '../../lib/time.js';
 import type { Config } from '../../platform/config.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import { runPaths } from '../../platform/paths.js';
+import { NodeKeySealer, type Sealer } from '../../platform/sealer.js';
 import { runWorker } from '../run.js';
 import { AuditTrail } from './audit.js';
 import { loadOrBootstrap } from './bootstrap.js';
@@ -21,7 +22,6 @@ import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
 import { RotationControl } from './rotation-control.js';
 import { SealedStore } from './sealed-store.js';
-import { NodeKeySealer } from '../../platform/sealer.js';
 import { CertsService, type PkiState } from './service.js';
 
 /** What the main thread gives this worker. */
@@ -46,6 +46,8 @@ const now = (): number => Date.now();
 
 void runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const jobs = new JobPool();
+  // The only place that says what seals: it may as well be a TPM.
+  const sealer: Sealer = new NodeKeySealer(data.sealingKey);
   const { pki: lifetimes, ports } = data.config;
   const facts = factsOf(data);
   const audit = new AuditTrail(path.join(data.config.paths.state, 'audit.jsonl'));
@@ -60,7 +62,8 @@ void runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     now,
     rotation,
     secretsFolder: runPaths(data.config.paths.run).secrets,
-    checkSecrets: (encryption, within) => look(data, encryption, rotation, AbortSignal.any([signal, within])),
+    checkSecrets: (encryption, within) =>
+      look({ data, sealer, rotation }, encryption, AbortSignal.any([signal, within])),
   });
   const hostClient = client(connection, host);
 
@@ -73,13 +76,14 @@ void runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
     service.state = state;
     report(service.condition);
   };
-  void work({ data, jobs, facts, audit, rotation, enter, report, log, signal });
+  void work({ data, jobs, sealer, facts, audit, rotation, enter, report, log, signal });
   return { services: [implement(certs, service.handlers)], stop: () => jobs[Symbol.asyncDispose]() };
 });
 
 interface Work {
   readonly data: CertsData;
   readonly jobs: JobPool;
+  readonly sealer: Sealer;
   readonly facts: NodeFacts;
   readonly audit: AuditTrail;
   readonly rotation: RotationControl;
@@ -151,7 +155,7 @@ function onChange(report: (condition: ConditionUpdate) => void): (condition: Con
 }
 
 async function obtain(options: Work): Promise<Pki> {
-  const { data, jobs, facts, enter, log, signal } = options;
+  const { data, jobs, sealer, facts, enter, log, signal } = options;
   const { etcdSocket } = data;
   const lifetimes = data.config.pki;
   const waiting = { kind: 'waiting', reason: 'WaitingForEtcd' } as const;
@@ -162,7 +166,7 @@ async function obtain(options: Work): Promise<Pki> {
   for (;;) {
     await waitForSocket(etcdSocket, signal);
     await using etcd = new EtcdStore(etcdSocket);
-    const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
+    const store = new SealedStore(etcd, sealer);
     try {
       return await loadOrBootstrap({ store, jobs, facts, lifetimes, now, prepared, log, signal });
     } catch (error) {
@@ -176,12 +180,12 @@ async function obtain(options: Work): Promise<Pki> {
 
 /** Issues what is due and goes on with a rotation, in an etcd that has been there before. */
 async function renew(
-  { data, jobs, facts, audit, rotation, log, signal }: Work,
+  { data, jobs, sealer, facts, audit, rotation, log, signal }: Work,
   surelyEarly: boolean,
 ): Promise<Pki> {
   const { EtcdStore } = await import('./store.js');
   await using etcd = new EtcdStore(data.etcdSocket);
-  const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
+  const store = new SealedStore(etcd, sealer);
   return await loadOrBootstrap({
     store,
     jobs,
@@ -197,9 +201,8 @@ async function renew(
 
 /** See CheckSecrets in service.ts. */
 async function look(
-  data: CertsData,
+  { data, sealer, rotation }: Pick<Work, 'data' | 'sealer' | 'rotation'>,
   encryption: Encryption,
-  rotation: RotationControl,
   signal: AbortSignal,
 ): Promise<EncryptionProgress> {
   const [{ EtcdStore }, { checkSecrets }] = await Promise.all([
@@ -207,7 +210,7 @@ async function look(
     import('./secrets-check.js'),
   ]);
   await using etcd = new EtcdStore(data.etcdSocket);
-  const store = new SealedStore(etcd, new NodeKeySealer(data.sealingKey));
+  const store = new SealedStore(etcd, sealer);
   const progress = await checkSecrets(etcd, store, encryption, signal);
   // The record in etcd has changed under the one that is held here.
   if (progress === 'done') rotation.look();

@@ -19,7 +19,17 @@ const suites = {
 /** They run only when they are asked for: one has files of the others in it, the other takes minutes of its own. */
 const onlyAsked = ['pki', 'init'];
 const gathered = {
-  pki: ['unit/certs/**/*', 'unit/debug/*', 'mesh/debug*', 'node/certs*', 'kubernetes/debug*', 'pki/*'],
+  pki: [
+    ...[
+      'unit/certs/**/*',
+      'unit/debug/*',
+      'unit/cli/kubeconfig',
+      'unit/host/secrets*',
+      'unit/kubelet/renewals',
+    ],
+    ...['unit/platform/node-identity', 'unit/platform/derived-key', 'unit/platform/lifetimes'],
+    ...['unit/reconciler/secrets', 'mesh/debug*', 'node/certs*', 'node/etcd', 'kubernetes/debug*', 'pki/*'],
+  ],
 };
 
 const asked = process.argv.slice(2);

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { connect } from 'node:tls';
 import t, { type Test } from 'tap';
+import { messageOf } from '../../src/lib/errors.js';
 import { poll, sleep } from '../../src/lib/time.js';
 import { TestNode, timedNode } from '../node/support/hamlet.js';
 import { testImage, writeTestImage } from '../node/support/image.js';
@@ -111,8 +112,12 @@ void t.test('ten renewals and a rotation of the authorities, and no request fail
     await ask(['exec', 'clock', '--', 'true']);
     await ask(['logs', '--tail=1', 'clock']);
     for (const [name, serials] of seen) {
-      // Those that get their client's certificate by a restart are not there for a moment; nobody asks them anything.
-      const served = await servedBy(node.ports[name]).catch(() => undefined);
+      const served = await servedBy(node.ports[name]).catch((error: unknown) => {
+        // Those that get their client's certificate by a restart are not there for a moment; nobody asks them anything.
+        if (name === 'apiserver' || name === 'kubelet')
+          failures.push(`${new Date().toISOString()} ${name} shows no certificate: ${messageOf(error)}`);
+        return undefined;
+      });
       if (served !== undefined) serials.add(served.serial);
       if (served !== undefined && served.endsAtMs <= Date.now())
         failures.push(`${name} shows what has ended`);

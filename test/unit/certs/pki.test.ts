@@ -6,7 +6,7 @@ import t from 'tap';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { isHamletError } from '../../../src/lib/errors.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
-import { issueLeaves } from '../../../src/workers/certs/issue.js';
+import { issueClient, issueLeaves } from '../../../src/workers/certs/issue.js';
 import {
   certificateKey,
   notAfterMs,
@@ -17,7 +17,15 @@ import {
   type PkiValues,
 } from '../../../src/workers/certs/pki.js';
 import { staleLeaves } from '../../../src/workers/certs/stale.js';
-import { backdatedMs, leafNames, leafProfiles, type NodeFacts } from '../../../src/workers/certs/profiles.js';
+import {
+  authorityNames,
+  backdatedMs,
+  client,
+  leafNames,
+  leafProfiles,
+  successorOf,
+  type NodeFacts,
+} from '../../../src/workers/certs/profiles.js';
 import { facts, freshPki, never, valueOf } from './fixtures.js';
 
 const nowMs = Date.now();
@@ -41,11 +49,12 @@ function altered(...entries: [string, Uint8Array][]): PkiValues {
 
 void t.test('OpenSSL verifies every chain for its purpose and for no other', async (t) => {
   const folder = t.testdir();
-  const write = (name: string): string => {
+  const writeDer = (name: string, certificate: Uint8Array): string => {
     const file = path.join(folder, `${name}.pem`);
-    writeFileSync(file, new X509Certificate(valueOf(values, certificateKey(name))).toString());
+    writeFileSync(file, new X509Certificate(certificate).toString());
     return file;
   };
+  const write = (name: string): string => writeDer(name, valueOf(values, certificateKey(name)));
   const verify = (purpose: string, authority: string, leaf: string) =>
     spawnSync('openssl', ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', authority, leaf], {
       encoding: 'utf8',
@@ -60,6 +69,30 @@ void t.test('OpenSSL verifies every chain for its purpose and for no other', asy
     t.not(verify(wrong, write(issuer), leaf).status, 0, `${name} is not good as ${wrong}`);
     const other = issuer === 'id-ca' ? 'aggregation-ca' : 'id-ca';
     t.not(verify(right, write(other), leaf).status, 0, `${name} is not good under ${other}`);
+  }
+  for (const name of authorityNames) {
+    for (const [itself, other] of [
+      [name, successorOf(name)],
+      [successorOf(name), name],
+    ] as const) {
+      const good = verify('any', write(itself), write(itself));
+      t.equal(good.status, 0, `${itself}: ${good.stdout}${good.stderr}`);
+      t.not(verify('any', write(other), write(itself)).status, 0, `${itself} is not of ${other}`);
+      for (const purpose of ['sslserver', 'sslclient'])
+        t.not(verify(purpose, write(itself), write(itself)).status, 0, `${itself} is no ${purpose}`);
+    }
+  }
+  await using jobs = new JobPool();
+  for (const issuer of ['id-ca', 'debug-ca'] as const) {
+    const profile = { ...client('jane', ['hamlet:debug-read']), issuer };
+    const times = { nowMs, lifetimeMs: 3_600_000 };
+    const { certificate } = await issueClient(jobs, pki.authorities, profile, times, never);
+    const jane = writeDer(`jane-of-${issuer}`, certificate);
+    const good = verify('sslclient', write(issuer), jane);
+    t.equal(good.status, 0, `a debug client of ${issuer}: ${good.stdout}${good.stderr}`);
+    t.not(verify('sslserver', write(issuer), jane).status, 0, 'who is no server');
+    for (const other of authorityNames.filter((name) => name !== issuer))
+      t.not(verify('sslclient', write(other), jane).status, 0, `a client of ${issuer} is none of ${other}`);
   }
 });
 

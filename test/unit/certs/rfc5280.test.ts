@@ -8,6 +8,7 @@ import {
   leafNames,
   leafProfiles,
   requestFor,
+  successorOf,
 } from '../../../src/workers/certs/profiles.js';
 import { der, encodeDer, need, parseDer, tags, type Der } from './der.js';
 import { facts, freshPki, never, valueOf } from './fixtures.js';
@@ -18,7 +19,8 @@ const authority = valueOf(pki, certificateKey('id-ca'));
 const server = valueOf(pki, certificateKey('apiserver'));
 
 void t.test('every certificate of a new PKI keeps every rule', async (t) => {
-  for (const name of authorityNames) {
+  const authorities = authorityNames.flatMap((name) => [name, successorOf(name)]);
+  for (const name of authorities) {
     const certificate = valueOf(pki, certificateKey(name));
     t.same(lint(certificate, 'authority', certificate), [], name);
   }
@@ -28,7 +30,7 @@ void t.test('every certificate of a new PKI keeps every rule', async (t) => {
     const issuerDer = valueOf(pki, certificateKey(issuer));
     t.same(lint(valueOf(pki, certificateKey(name)), usage, issuerDer), [], name);
   }
-  const serials = [...authorityNames, ...leafNames].map(
+  const serials = [...authorities, ...leafNames].map(
     (name) => new X509Certificate(valueOf(pki, certificateKey(name))).serialNumber,
   );
   t.equal(new Set(serials).size, serials.length, 'no serial twice');

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import t from 'tap';
 import { etcdSocket, runPaths } from '../../src/platform/paths.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
@@ -6,10 +6,12 @@ import { ComponentProcess, contextHere } from './component-process.js';
 
 void t.test('etcd answers a linearizable read on a socket that only root can reach', async (t) => {
   const context = contextHere(t);
+  const { run, etcd: data } = context.config.paths;
+  // A folder that is there already is not left open.
+  mkdirSync(runPaths(run).etcd, { recursive: true, mode: 0o755 });
   const process = new ComponentProcess(t, etcd(context));
   await process.start();
   await process.healthy();
-  const { run, etcd: data } = context.config.paths;
   t.equal(statSync(runPaths(run).etcd).mode & 0o777, 0o700);
   t.equal(statSync(data).mode & 0o777, 0o700);
 

@@ -228,7 +228,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       machine,
       node,
       openRestarts: history.open(componentNames),
-      sealingKey: derivedKey(loadNodeIdentity(config.paths.state), 'credentials for the next start'),
+      sealingKey: derivedKey(identity, 'credentials for the next start'),
     }));
     // Two threads at first, for debug calls and for etcd, because a small machine has no processor for more. What the
     // others read waits in its pipes, or for etcd. If the second fails, its log is what people will ask for.

@@ -5,7 +5,7 @@ import t from 'tap';
 import { parseAuthorities, parsePki, type Pki, type PkiValues } from '../../src/workers/certs/pki.js';
 import { authorityNames } from '../../src/workers/certs/profiles.js';
 import { SealedStore } from '../../src/workers/certs/sealed-store.js';
-import { isSealed } from '../../src/workers/certs/sealer.js';
+import { isSealed } from '../../src/platform/sealer.js';
 import { staleLeaves } from '../../src/workers/certs/stale.js';
 import { defaultLifetimes } from '../../src/platform/lifetimes.js';
 import { sleep } from '../../src/lib/time.js';

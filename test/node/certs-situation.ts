@@ -1,5 +1,5 @@
 import type { BootstrapOptions } from '../../src/workers/certs/bootstrap.js';
-import { NodeKeySealer } from '../../src/workers/certs/sealer.js';
+import { NodeKeySealer } from '../../src/platform/sealer.js';
 import { defaultLifetimes } from '../../src/platform/lifetimes.js';
 import { facts } from '../unit/certs/fixtures.js';
 

@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { HamletError } from '../../../src/lib/errors.js';
 import { poll } from '../../../src/lib/time.js';
+import { NodeKeySealer } from '../../../src/platform/sealer.js';
+import { KeptCredentials } from '../../../src/workers/kubelet/kept-credentials.js';
 import { followRenewals, type RenewalsOptions } from '../../../src/workers/kubelet/renewals.js';
 import { silent } from '../../mesh/fixtures/mesh.js';
 import { policyOf } from './context.js';
@@ -33,9 +36,6 @@ void t.test(
         given.push(name);
         return {};
       },
-      signal: async () => {
-        throw new HamletError('NOT_FOUND', 'it does not run');
-      },
       async *conditions() {
         yield { conditions: [], snapshot: true };
       },
@@ -44,9 +44,13 @@ void t.test(
       ...component,
       ...(component.credentials === 'none' ? {} : { credentials: 'ramfs' as const, reloads: ['ca.crt'] }),
     }));
+    const stateFolder = t.testdir();
+    const sealer = new NodeKeySealer(randomBytes(32));
     const followed = followRenewals({
       components,
-      stateFolder: t.testdir(),
+      stateFolder,
+      kept: new KeptCredentials({ folder: stateFolder, sealer, facts: [], now: Date.now }),
+      restart: (name) => t.fail(`${name} reads everything again by itself`),
       certs,
       host,
       log: silent,

@@ -55,6 +55,21 @@ void t.test('several components in the order of arrival', async (t) => {
   t.same((await collect(node.logs, { components, tail: 4 })).map(textOf), written.slice(-4));
 });
 
+void t.test('the last lines of several logs are as many as were asked for', async (t) => {
+  const components = ['etcd', 'containerd'];
+  await using node = await LogNode.start({ components });
+  // The lines of one read have all arrived at the same time.
+  await node.run('etcd', 1, ['seq', '1', '50']);
+  await node.run('containerd', 1, ['seq', '51', '100']);
+  const written = Array.from({ length: 100 }, (_, i) => String(i + 1));
+  for (const tail of [0, 1, 3, 49, 50, 51, 60, 99, 100, 101]) {
+    const last = (await collect(node.logs, { components, tail })).map(textOf);
+    t.same(last, tail === 0 ? [] : written.slice(-tail), `the last ${tail}`);
+  }
+  const filtered = { components, tail: 3, text: '5' };
+  t.same((await collect(node.logs, filtered)).map(textOf), ['75', '85', '95']);
+});
+
 void t.test('a subtree is what is behind the dot', async (t) => {
   const components = ['kube.proxy', 'kube.kubelet', 'kubelet', 'kube-proxy', 'hamlet', 'hamlet.logs'];
   await using node = await LogNode.start({ components });

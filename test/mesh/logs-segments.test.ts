@@ -53,6 +53,17 @@ void t.test('lines that the ring gave up are read from disk', async (t) => {
   t.same(await texts(node, {}), numbers(55_001, 60_000), 'without a limit: what is in memory');
 });
 
+void t.test('to look for more lines than there are takes no memory', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd', 'quiet'], diskBytes, maxHeapMb: 48 });
+  await node.run('quiet', 1, ['echo', 'here']);
+  await node.run('etcd', 1, ['seq', '1', '600000']);
+  const reader = new Reader({ components: ['etcd', 'quiet'], tail: 2 ** 31 - 1 });
+  await reader.open(node.logs);
+  while (reader.lines.length < 100 && (await reader.read()));
+  await reader.close();
+  t.same(reader.lines.slice(0, 100).map(textOf), ['here', ...numbers(1, 99)]);
+});
+
 void t.test('a stop of Hamlet loses nothing, and followers go on by position', async (t) => {
   await using node = await LogNode.start({ components: ['etcd', 'quiet'], diskBytes });
   const reader = new Reader({ components: ['etcd', 'quiet'] });

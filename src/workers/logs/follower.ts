@@ -3,6 +3,7 @@ import type { RingLine } from '../../lib/ring/block.js';
 import { startOf } from '../../lib/ring/memory.js';
 import type { Archive } from './archive.js';
 import { LineFilter } from './filter.js';
+import { LookBack } from './look-back.js';
 import { concerns } from './selection.js';
 import { knows, sourcesOf, type Source } from './source.js';
 import type { LogStore } from './store.js';
@@ -22,12 +23,6 @@ interface Head {
   line: RingLine | undefined;
   /** Its next line is no longer in memory, and the disk has to be asked for it. */
   readonly isOnDisk: boolean;
-}
-
-/** A wanted line that was found in looking back. */
-interface Found {
-  readonly source: Source;
-  readonly line: RingLine;
 }
 
 /** What came of a turn. */
@@ -86,35 +81,33 @@ export class Follower {
       source.next = Math.min(source.next, first ?? Infinity);
     }
     if (tail === null) return;
-    const found: Found[] = [];
-    for (const source of free) yield* this.#seekBack(source, tail, found);
-    found.sort((a, b) => (arrivedBefore(a.line, b.line) ? 1 : -1));
-    for (const { source, line } of found.slice(0, tail)) source.next = Math.min(source.next, line.sequence);
+    yield* this.#seekBack(free, tail);
   }
 
-  /** Adds the last `count` wanted lines of a source to those that were found, and leaves it at its end. */
-  async *#seekBack(source: Source, count: number, found: Found[]): AsyncGenerator<void, void> {
-    const { ring } = source;
+  /**
+   * Moves each source to the first of those lines that are among the last `count` wanted ones of them all. Of lines that
+   * arrived at the same time those come last that `read` gives last.
+   */
+  async *#seekBack(sources: readonly Source[], count: number): AsyncGenerator<void, void> {
     // Without a time or a run that it begins with, a log begins with the first line there is.
-    const isLimited = this.#request.sinceMs !== null || source.run !== undefined;
-    const first = isLimited ? source.next : 0;
+    const isLimited = (source: Source): boolean => this.#request.sinceMs !== null || source.run !== undefined;
+    const logs = sources.map((source) => new LookBack(source, isLimited(source) ? source.next : 0));
     let left = count;
-    let before = Math.min(ring.written, source.end);
-    source.next = before;
-    while (left > 0 && before > first) {
-      const block =
-        before > ring.first
-          ? ring.copy(before - Math.min(left, linesPerStep), before)
-          : await this.#archive?.linesBefore(source.name, before);
-      if (block === undefined) return;
-      for (let i = Math.min(block.count, before - block.sequence) - 1; i >= 0 && left > 0; i -= 1) {
-        if (i % linesPerStep === 0) yield;
-        const line = block.line(i);
-        if (this.#wanted(source, line) === undefined) continue;
-        found.push({ source, line });
+    for (let looked = 1; left > 0;) {
+      const log = logs.find(({ isSearching }) => isSearching);
+      if (log === undefined) {
+        const latest = latestOf(logs);
+        if (latest?.line === undefined) return;
+        latest.source.next = latest.line.sequence;
+        latest.line = undefined;
         left -= 1;
+        continue;
       }
-      before = Math.min(block.sequence, before - 1);
+      if (looked % linesPerStep === 0) yield;
+      looked += 1;
+      const line = log.previous();
+      if (line === undefined) await log.load(this.#archive, left);
+      else if (this.#wanted(log.source, line) !== undefined) log.line = line;
     }
   }
 
@@ -233,6 +226,15 @@ function earliest(heads: readonly Head[]): Head | undefined {
     if (first?.line === undefined || arrivedBefore(head.line, first.line)) first = head;
   }
   return first;
+}
+
+function latestOf(logs: readonly LookBack[]): LookBack | undefined {
+  let last: LookBack | undefined;
+  for (const log of logs) {
+    if (log.line === undefined) continue;
+    if (last?.line === undefined || !arrivedBefore(log.line, last.line)) last = log;
+  }
+  return last;
 }
 
 /** The monotonic clock begins anew with the machine, and then Hamlet has been started again. */

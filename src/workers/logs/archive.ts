@@ -12,8 +12,8 @@ import { isFull, SegmentLog, type Start } from './segment-log.js';
 
 /** What is not on disk after this time, and the moment that a write takes, is lost with the power. */
 const flushMs = 400;
-/** A log that has so much waiting is written at once. */
-const flushBytes = 1024 * 1024;
+/** A log of which so much memory is waiting is written at once. */
+const flushBytes = 2 * 1024 * 1024;
 /** A log that is so many lines ahead of the disk is copied at once: long before its ring has gone round. */
 const takeLines = 512;
 

@@ -3,6 +3,8 @@ import { headerBytes } from '../../lib/segments/block.js';
 
 /** Enough for a block of 64 KiB of lines that are 30 bytes long; longer indexes get memory of their own. */
 const roomBytes = 128 * 1024;
+/** A block that would leave most of that empty gets just what it needs: it may wait for a long time. */
+const smallBytes = roomBytes / 4;
 /** What a flood may leave here, and what is left of it when it is over. */
 const maxSpare = 64;
 const calmSpare = 8;
@@ -18,8 +20,10 @@ export class BlockPool {
   /** Room for a block; it has to be given back with `giveBack`, or is left to the collector. */
   readonly makeRoom: MakeRoom = (words, bytes) => {
     const start = headerBytes + words * Uint32Array.BYTES_PER_ELEMENT;
-    const spare = start + bytes <= roomBytes ? this.#spare.pop() : undefined;
-    const memory = spare ?? new ArrayBuffer(Math.max(roomBytes, start + bytes));
+    const needed = start + bytes;
+    const isPooled = needed > smallBytes && needed <= roomBytes;
+    const spare = isPooled ? this.#spare.pop() : undefined;
+    const memory = spare ?? new ArrayBuffer(isPooled ? roomBytes : needed);
     return { index: new Uint32Array(memory, headerBytes, words), data: Buffer.from(memory, start, bytes) };
   };
 

@@ -5,8 +5,13 @@ import { blockBytes, joinBlocks, type BlockInfo } from '../../lib/segments/block
 import type { BlockPool } from './block-pool.js';
 import { Segments, type SegmentsOptions } from './segments.js';
 
-/** Lines that wait for the disk, at most: what comes while one write is under way, and no more. */
-const maxPendingBytes = 2 * 1024 * 1024;
+/** Memory of lines that wait for the disk, at most: what comes while one write is under way, and no more. */
+const maxPendingBytes = 4 * 1024 * 1024;
+/** What a block takes in memory; of short lines most of it is their index. */
+const memoryOf = ({ index, data }: LineBlock): number =>
+  index.buffer === data.buffer ? index.buffer.byteLength : index.byteLength + data.length;
+const sumOf = (blocks: readonly LineBlock[]): number =>
+  blocks.reduce((sum, block) => sum + memoryOf(block), 0);
 
 /** What is looked for: lines that arrived since then, of this run or a later one. */
 export interface Start {
@@ -31,6 +36,7 @@ export class SegmentLog {
   readonly #pool: BlockPool;
   /** Lines on their way to the disk, and those behind them. */
   #writing: LineBlock[] = [];
+  #writingBytes = 0;
   #pending: LineBlock[] = [];
   #pendingBytes = 0;
   /** The number of the first line that is not taken. */
@@ -64,7 +70,7 @@ export class SegmentLog {
     return this.#isOpen;
   }
 
-  /** Bytes that wait to be written. */
+  /** Memory of the lines that wait to be written, in bytes. */
   get pendingBytes(): number {
     return this.#pendingBytes;
   }
@@ -76,12 +82,18 @@ export class SegmentLog {
 
   /** Copies what is new out of the ring, as far as there is room. */
   take(): void {
-    while (this.#next < this.#ring.written && this.#pendingBytes < maxPendingBytes) {
+    while (this.#next < this.#ring.written && this.#hasRoom) {
       const block = this.#ring.copy(this.#next, Infinity, blockBytes, this.#pool.makeRoom);
       this.#pending.push(block);
-      this.#pendingBytes += block.data.length;
+      this.#pendingBytes += memoryOf(block);
       this.#next = block.end;
     }
+  }
+
+  /** A write that fails gives all of its lines back, so that what comes meanwhile is bounded together with them. */
+  get #hasRoom(): boolean {
+    const waiting = this.#pendingBytes;
+    return waiting < maxPendingBytes && waiting + this.#writingBytes < 2 * maxPendingBytes;
   }
 
   /** Whether a write is under way. */
@@ -99,6 +111,7 @@ export class SegmentLog {
   async #writePending(): Promise<void> {
     this.take();
     this.#writing = [...joinBlocks(this.#pending)];
+    this.#writingBytes = this.#pendingBytes;
     this.#pending = [];
     this.#pendingBytes = 0;
     try {
@@ -107,10 +120,12 @@ export class SegmentLog {
         for (const block of this.#writing.splice(0, count)) this.#pool.giveBack(block);
         await this.segments.closeFull();
       }
+      this.#writingBytes = 0;
     } catch (error) {
       this.#pending = [...this.#writing, ...this.#pending];
       this.#writing = [];
-      this.#pendingBytes = this.#pending.reduce((sum, { data }) => sum + data.length, 0);
+      this.#writingBytes = 0;
+      this.#pendingBytes = sumOf(this.#pending);
       throw error;
     }
   }
@@ -143,7 +158,7 @@ export class SegmentLog {
   #leaveOut(end: number): void {
     this.#next = Math.max(this.#next, end);
     this.#pending = this.#pending.filter((block) => block.end > end).map((block) => block.from(end));
-    this.#pendingBytes = this.#pending.reduce((sum, { data }) => sum + data.length, 0);
+    this.#pendingBytes = sumOf(this.#pending);
   }
 }
 

@@ -3,45 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { LineSplitter } from '../../../src/lib/line-splitter.js';
-import {
-  createPipeMemory,
-  createRingMemory,
-  defaultRingLimits,
-  sequencesPerStart,
-} from '../../../src/lib/ring/memory.js';
-import { Ring } from '../../../src/lib/ring/ring.js';
+import { sequencesPerStart } from '../../../src/lib/ring/memory.js';
 import { LineBlock, type RingLine } from '../../../src/lib/ring/block.js';
 import { decodeBlock, encodeBlock, readBlock } from '../../../src/lib/segments/block.js';
 import { BlockPool } from '../../../src/workers/logs/block-pool.js';
 import { segmentFiles } from '../../../src/workers/logs/segment-files.js';
 import { SegmentLog } from '../../../src/workers/logs/segment-log.js';
 import { Death, FailingFiles, type Loss } from './failing-files.js';
+import { Source } from './source.js';
 
 /** Small, so that a few lines fill a segment. */
 const segmentBytes = 600;
-
-/** A log that is written to by hand. */
-class Source {
-  readonly ring: Ring;
-  readonly #splitter: LineSplitter;
-
-  constructor(start = 1) {
-    const limits = defaultRingLimits;
-    this.ring = new Ring(createRingMemory(limits, start * sequencesPerStart));
-    this.#splitter = new LineSplitter({
-      memory: createPipeMemory(limits),
-      ring: this.ring,
-      source: 'stderr',
-    });
-  }
-
-  write(text: string, run = 1): void {
-    const bytes = Buffer.from(text);
-    bytes.copy(this.#splitter.landing);
-    this.#splitter.received(bytes.length, run);
-  }
-}
 
 const textsOf = (lines: Iterable<RingLine>): string[] => [...lines].map(({ data }) => data.toString());
 

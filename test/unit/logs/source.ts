@@ -1,0 +1,30 @@
+import { LineSplitter } from '../../../src/lib/line-splitter.js';
+import {
+  createPipeMemory,
+  createRingMemory,
+  defaultRingLimits,
+  sequencesPerStart,
+} from '../../../src/lib/ring/memory.js';
+import { Ring } from '../../../src/lib/ring/ring.js';
+
+/** A log that is written to by hand. */
+export class Source {
+  readonly ring: Ring;
+  readonly #splitter: LineSplitter;
+
+  constructor(start = 1) {
+    const limits = defaultRingLimits;
+    this.ring = new Ring(createRingMemory(limits, start * sequencesPerStart));
+    this.#splitter = new LineSplitter({
+      memory: createPipeMemory(limits),
+      ring: this.ring,
+      source: 'stderr',
+    });
+  }
+
+  write(text: string, run = 1): void {
+    const bytes = Buffer.from(text);
+    bytes.copy(this.#splitter.landing);
+    this.#splitter.received(bytes.length, run);
+  }
+}

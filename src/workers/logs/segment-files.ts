@@ -44,7 +44,12 @@ export const segmentFiles: SegmentFiles = {
   async open(file) {
     // Without O_APPEND, which would have the kernel ignore where a write is meant to go.
     const fd = await open(file, fs.constants.O_WRONLY | fs.constants.O_CREAT, 0o600);
-    await syncFolder(path.dirname(file));
+    try {
+      await syncFolder(path.dirname(file));
+    } catch (error) {
+      await close(fd);
+      throw error;
+    }
     return new SegmentFile(fd);
   },
 

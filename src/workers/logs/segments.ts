@@ -259,7 +259,12 @@ export class Segments {
     const { entries, validBytes } = scanSegment(bytes);
     if (entries.length === 0) return this.#files.remove(file);
     const handle = await this.#files.open(file);
-    if (validBytes < bytes.length) await handle.truncate(validBytes);
+    try {
+      if (validBytes < bytes.length) await handle.truncate(validBytes);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
     this.#active = { file, handle, entries, bytes: validBytes, isSynced: false };
   }
 }

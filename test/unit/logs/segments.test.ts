@@ -7,7 +7,7 @@ import { sequencesPerStart } from '../../../src/lib/ring/memory.js';
 import { LineBlock, type RingLine } from '../../../src/lib/ring/block.js';
 import { decodeBlock, encodeBlock, readBlock } from '../../../src/lib/segments/block.js';
 import { BlockPool } from '../../../src/workers/logs/block-pool.js';
-import { segmentFiles } from '../../../src/workers/logs/segment-files.js';
+import { segmentFiles, type SegmentFiles } from '../../../src/workers/logs/segment-files.js';
 import { SegmentLog } from '../../../src/workers/logs/segment-log.js';
 import { Death, FailingFiles, type Loss } from './failing-files.js';
 import { Source } from './source.js';
@@ -198,6 +198,36 @@ void t.test('a damaged segment is read up to the damage, and on from the next on
   );
   t.equal(numbers.at(-1), 24);
   await log.close();
+});
+
+void t.test('a segment that cannot be taken up leaves no descriptor open', async (t) => {
+  const dir = t.testdir();
+  const openCount = () => readdirSync('/proc/self/fd').length;
+  const before = openCount();
+  // A folder that cannot be synced.
+  await t.rejects(segmentFiles.open('/proc/self/comm'), { code: 'EINVAL' });
+  t.equal(openCount(), before);
+
+  const source = new Source();
+  source.write('one\n');
+  const bytes = encodeBlock(source.ring.copy(0, Infinity), false);
+  writeFileSync(join(dir, `${sequencesPerStart}.raw`), Buffer.concat([bytes, Buffer.from('torn')]));
+  const files: SegmentFiles = {
+    ...segmentFiles,
+    open: async (file) => {
+      const handle = await segmentFiles.open(file);
+      const truncate = () => Promise.reject(new Error('the disk is gone'));
+      return {
+        write: (parts, at) => handle.write(parts, at),
+        truncate,
+        sync: () => handle.sync(),
+        close: () => handle.close(),
+      };
+    },
+  };
+  const log = new SegmentLog({ pool: new BlockPool(), ring: source.ring, dir, files, segmentBytes });
+  await t.rejects(log.open(), { message: 'the disk is gone' });
+  t.equal(openCount(), before);
 });
 
 void t.test('lines of another node are not taken for this one’s', async (t) => {

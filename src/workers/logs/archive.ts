@@ -63,7 +63,14 @@ export class Archive {
     this.#logs = new Map(
       [...rings].map(([name, ring]) => [
         name,
-        new SegmentLog({ ring, pool: this.#pool, dir: path.join(settings.dir, name), files, segmentBytes }),
+        new SegmentLog({
+          ring,
+          pool: this.#pool,
+          dir: path.join(settings.dir, name),
+          files,
+          segmentBytes,
+          onFull: () => this.#try(() => this.#keepBudget()),
+        }),
       ]),
     );
     this.ready = this.#open();

@@ -23,6 +23,8 @@ export interface SegmentLogOptions extends SegmentsOptions {
   readonly ring: Ring;
   /** Memory for lines on their way to the disk; many logs share it. */
   readonly pool: BlockPool;
+  /** Is waited for whenever a segment is full, before the next one is begun. */
+  readonly onFull?: () => Promise<void>;
 }
 
 /**
@@ -34,6 +36,7 @@ export class SegmentLog {
   readonly segments: Segments;
   readonly #ring: Ring;
   readonly #pool: BlockPool;
+  readonly #onFull: () => Promise<void>;
   /** Lines on their way to the disk, and those behind them. */
   #writing: LineBlock[] = [];
   #writingBytes = 0;
@@ -44,9 +47,10 @@ export class SegmentLog {
   #isOpen = false;
   #write: Promise<void> | undefined;
 
-  constructor({ ring, pool, ...options }: SegmentLogOptions) {
+  constructor({ ring, pool, onFull = async () => {}, ...options }: SegmentLogOptions) {
     this.#ring = ring;
     this.#pool = pool;
+    this.#onFull = onFull;
     // Lines that are on disk already go when that is known: others could be overwritten before.
     this.#next = ring.first;
     this.segments = new Segments(options);
@@ -118,7 +122,7 @@ export class SegmentLog {
       while (this.#writing.length > 0) {
         const count = await this.segments.append(this.#writing);
         for (const block of this.#writing.splice(0, count)) this.#pool.giveBack(block);
-        await this.segments.closeFull();
+        if (await this.segments.closeFull()) await this.#onFull();
       }
       this.#writingBytes = 0;
     } catch (error) {

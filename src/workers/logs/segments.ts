@@ -135,12 +135,13 @@ export class Segments {
     return blocks.length;
   }
 
-  /** Closes the segment that is being written if it is full. */
-  async closeFull(): Promise<void> {
-    if (this.#active === undefined || this.#active.bytes < this.#segmentBytes) return;
+  /** Closes the segment that is being written if it is full, and says whether it was. */
+  async closeFull(): Promise<boolean> {
+    if (this.#active === undefined || this.#active.bytes < this.#segmentBytes) return false;
     this.#filledMs.push(performance.now());
     if (this.#filledMs.length > flood.segments) this.#filledMs.shift();
     await this.#seal(this.#active);
+    return true;
   }
 
   /** Resolves when what is written outlives a power cut. */

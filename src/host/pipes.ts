@@ -12,7 +12,10 @@ import {
   createRingMemory,
   defaultRingLimits,
   pipeWord,
+  ringViews,
+  ringWord,
   sequencesPerStart,
+  startOf,
   type LogMemory,
   type PipeMemory,
   type RingLimits,
@@ -23,7 +26,10 @@ import type { Output } from './launcher.js';
 import { Ring } from '../lib/ring/ring.js';
 import { isSameFile } from './leftovers.js';
 import { RunCounts } from './run-counts.js';
-import { countStart } from './starts.js';
+import { countStart, noteStart } from './starts.js';
+
+/** How often it is looked whether a log comes near the numbers of the next start: half of a start's last far longer. */
+const numbersCheckMs = 60_000;
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
@@ -75,9 +81,14 @@ export class Pipes {
   readonly #segments: SegmentSettings | undefined;
   readonly #runs: RunCounts;
   readonly #wake = new SharedArrayBuffer(4);
+  readonly #startsFile: string;
+  readonly #numbersTimer: NodeJS.Timeout;
+  /** What the file of the starts says. */
+  #start: number;
 
   private constructor(
-    { dir, segments, runsFile }: PipesOptions,
+    { dir, segments, runsFile, startsFile }: PipesOptions,
+    start: number,
     pipes: readonly Pipe[],
     rings: readonly { name: string; memory: RingMemory }[],
     startProblem: string | undefined,
@@ -88,6 +99,9 @@ export class Pipes {
     this.#rings = rings;
     this.#segments = segments;
     this.#runs = new RunCounts(runsFile);
+    this.#startsFile = startsFile;
+    this.#start = start;
+    this.#numbersTimer = setInterval(() => this.reserveNumbers(), numbersCheckMs).unref();
   }
 
   /**
@@ -121,7 +135,7 @@ export class Pipes {
       name,
       memory: createRingMemory(limits, number * sequencesPerStart),
     }));
-    return new Pipes(options, pipes, rings, problem);
+    return new Pipes(options, number, pipes, rings, problem);
   }
 
   /** What the logs worker is to be started with. */
@@ -221,8 +235,25 @@ export class Pipes {
     return drained.every(Boolean);
   }
 
+  /**
+   * Sees to it that the next start's numbers begin behind those of every line, also when a log has used up the numbers
+   * of this one, or will do so soon. Called every minute.
+   */
+  reserveNumbers(): void {
+    const written = this.#rings.map(({ memory }) => ringViews(memory).control[ringWord.written] ?? 0);
+    const start = startOf(Math.max(0, ...written) + sequencesPerStart / 2);
+    if (start <= this.#start) return;
+    try {
+      noteStart(this.#startsFile, start);
+      this.#start = start;
+    } catch {
+      // A full disk. The next time comes long before the numbers are used up.
+    }
+  }
+
   /** Closes what is open. The pipes stay where they are, for the components that go on running. */
   close(): void {
+    clearInterval(this.#numbersTimer);
     for (const pipe of this.#pipes) closeSync(pipe.fd);
   }
 

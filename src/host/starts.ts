@@ -53,6 +53,11 @@ export function countStart({ file, note, segments }: StartsOptions): Start {
   }
 }
 
+/** Has the starts counted on from a number. Throws what the file system throws; then the file is as it was. */
+export function noteStart(file: string, number: number): void {
+  writeFileAtomic(file, `${number}\n`, 0o600);
+}
+
 /** The number that a file holds, 0 without one. */
 function read(file: string): number | 'unreadable' {
   let text: string;
@@ -67,7 +72,7 @@ function read(file: string): number | 'unreadable' {
 /** Gives why it could not be done. */
 function write(file: string, number: number): unknown {
   try {
-    writeFileAtomic(file, `${number}\n`, 0o600);
+    noteStart(file, number);
     return undefined;
   } catch (error) {
     try {

@@ -4,12 +4,12 @@
  */
 
 /**
- * Lines of one log between two starts of Hamlet, at most: the numbers of each start begin at a multiple of this, so that
- * none comes again whatever the last start had no time to write down.
+ * The numbers of each start of Hamlet begin at a multiple of this, so that none comes again whatever the last start had
+ * no time to write down. A log that needs more goes on with those of the next start, which then begins behind them.
  */
 export const sequencesPerStart = 2 ** 32;
 
-/** The start of Hamlet in which a line got its number. */
+/** The start of Hamlet in which a line got its number; a later one for a line that needed a number of that. */
 export const startOf = (sequence: number): number => Math.floor(sequence / sequencesPerStart);
 
 /** What bounds a ring. */

@@ -15,11 +15,13 @@ type Ends = v.InferOutput<typeof endsFile>;
  */
 export class LogEnds {
   readonly #file: string;
+  readonly #start: number;
   #ends: Ends;
 
   /** `start` is this start of Hamlet, which has not ended, whatever a logs worker before this one thought. */
   constructor(file: string, start: number) {
     this.#file = file;
+    this.#start = start;
     const { [start]: early, ...ends } = load(file);
     this.#ends = ends;
     if (early === undefined) return;
@@ -36,7 +38,8 @@ export class LogEnds {
     let next = from;
     for (let start = startOf(from); start < startOf(to); start += 1) {
       const end = this.#ends[start]?.[name];
-      if (end === undefined) return undefined;
+      // One that has used up its start's numbers went on with those of the next.
+      if (end === undefined || startOf(end) !== start) return undefined;
       lost += end - next;
       next = (start + 1) * sequencesPerStart;
     }
@@ -45,9 +48,8 @@ export class LogEnds {
 
   /** Notes the ends of logs, the numbers behind their last lines. Throws what writing a file throws. */
   add(ends: Readonly<Record<string, number>>): void {
-    const start = startOf(Object.values(ends)[0] ?? 0);
     const others = Object.entries(this.#ends).slice(-maxStarts);
-    this.#ends = Object.fromEntries([...others, [String(start), { ...ends }]]);
+    this.#ends = Object.fromEntries([...others, [String(this.#start), { ...ends }]]);
     this.#write();
   }
 

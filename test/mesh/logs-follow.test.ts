@@ -173,6 +173,15 @@ void t.test('a stream ends at its end', async (t) => {
   t.same(timed.lines, []);
 });
 
+void t.test('a stream ends when its time is over, however loud the log is', async (t) => {
+  await using node = await LogNode.start({ components: ['loud'], diskBytes: 64 * 1024 * 1024 });
+  node.spawn('loud', 1, ['yes', 'x'.repeat(119)]);
+  const reader = new Reader({ components: ['loud'], untilMs: Date.now() + 300 });
+  await reader.open(node.logs);
+  while (await reader.read());
+  t.ok(reader.lines.length > 0);
+});
+
 void t.test('what was overwritten before it was read is a gap of its size', async (t) => {
   await using node = await LogNode.start({ components: ['etcd', 'quiet'] });
   await node.run('etcd', 1, ['seq', '1', '10']);

@@ -5,8 +5,7 @@ import type { Archive } from './archive.js';
 import { LineFilter } from './filter.js';
 import { LookBack } from './look-back.js';
 import { concerns } from './selection.js';
-import { knows, sourcesOf, type Source } from './source.js';
-import type { LogStore } from './store.js';
+import { knows, sourcesOf, type ReadableStore, type Source } from './source.js';
 import type { Structure } from './structure.js';
 
 /** Bytes of a batch: half of what a stream may have on its way, so that the next one is made meanwhile. */
@@ -45,14 +44,16 @@ export class Follower {
   readonly #filter: LineFilter;
   readonly #sources: readonly Source[];
   readonly #request: FollowRequest;
+  readonly #untilMs: number;
   readonly #archive: Archive | undefined;
 
   /** Throws NOT_FOUND for components that have no log, INVALID_ARGUMENT for an expression that cannot be used. */
-  constructor(store: LogStore, request: FollowRequest) {
+  constructor(store: ReadableStore, request: FollowRequest) {
     this.#asked = request.components;
     this.#names = [...store.rings.keys()];
     this.#filter = new LineFilter(request);
     this.#request = request;
+    this.#untilMs = request.untilMs ?? Infinity;
     this.#archive = store.archive;
     this.#sources = sourcesOf(store, request);
   }
@@ -62,9 +63,15 @@ export class Follower {
     return this.#sources.map(({ name }) => name);
   }
 
-  /** Whether nothing can come any more. */
+  /**
+   * Whether nothing wanted can come any more. What is written when the time that was asked for is over is not wanted, so
+   * that no log can be so loud that this never comes.
+   */
   isOver(nowMs: number): boolean {
-    return nowMs > (this.#request.untilMs ?? Infinity) || this.#sources.every(({ next, end }) => next >= end);
+    if (nowMs > this.#untilMs) {
+      for (const source of this.#sources) source.end = Math.min(source.end, source.ring.written);
+    }
+    return this.#sources.every(({ next, end }) => next >= end);
   }
 
   /**
@@ -96,10 +103,10 @@ export class Follower {
     for (let looked = 1; left > 0;) {
       const log = logs.find(({ isSearching }) => isSearching);
       if (log === undefined) {
-        const latest = latestOf(logs);
-        if (latest?.line === undefined) return;
-        latest.source.next = latest.line.sequence;
-        latest.line = undefined;
+        const last = latest(logs);
+        if (last?.line === undefined) return;
+        last.source.next = last.line.sequence;
+        last.line = undefined;
         left -= 1;
         continue;
       }
@@ -155,6 +162,7 @@ export class Follower {
       }
       scannedBytes += line.data.length;
       source.next = line.sequence + 1;
+      source.isPast = line.atMs > this.#untilMs;
       head.line = head.lines.next().value as RingLine | undefined;
       if (head.line === undefined) Object.assign(head, this.#head(source, records));
     }
@@ -203,10 +211,11 @@ export class Follower {
   /** Moves on to number `to`: what lies before it is lost. */
   #skip(source: Source, to: number, records: LogRecord[]): void {
     const { name: component, next: from } = source;
-    const isSameStart = startOf(from) === startOf(to);
+    const isSameStart = startOf(from) === startOf(to) || from >= source.ring.origin;
     const lines = isSameStart ? to - from : (this.#archive?.countLost(component, from, to) ?? null);
     source.next = to;
-    if (lines === 0) return;
+    // What followed on a line that is too late was too late as well.
+    if (lines === 0 || source.isPast) return;
     records.push({ kind: 'gap', component, from, to, lines });
     source.told = to;
   }
@@ -219,26 +228,39 @@ export class Follower {
   }
 }
 
-function earliest(heads: readonly Head[]): Head | undefined {
-  let first: Head | undefined;
-  for (const head of heads) {
-    if (head.line === undefined) continue;
-    if (first?.line === undefined || arrivedBefore(head.line, first.line)) first = head;
+/** A line of a log, and the log. */
+interface Read {
+  readonly source: Source;
+  readonly line: RingLine | undefined;
+}
+
+/** Of lines that arrived at the same time the one of the first log. */
+function earliest<T extends Read>(logs: readonly T[]): T | undefined {
+  let first: T | undefined;
+  for (const log of logs) {
+    if (log.line !== undefined && (first === undefined || arrivedBefore(log, first))) first = log;
   }
   return first;
 }
 
-function latestOf(logs: readonly LookBack[]): LookBack | undefined {
-  let last: LookBack | undefined;
+/** Of lines that arrived at the same time the one of the last log. */
+function latest<T extends Read>(logs: readonly T[]): T | undefined {
+  let last: T | undefined;
   for (const log of logs) {
-    if (log.line === undefined) continue;
-    if (last?.line === undefined || !arrivedBefore(log.line, last.line)) last = log;
+    if (log.line !== undefined && (last === undefined || !arrivedBefore(log, last))) last = log;
   }
   return last;
 }
 
 /** The monotonic clock begins anew with the machine, and then Hamlet has been started again. */
-function arrivedBefore(a: RingLine, b: RingLine): boolean {
-  const [startOfA, startOfB] = [startOf(a.sequence), startOf(b.sequence)];
-  return startOfA === startOfB ? a.monotonicUs < b.monotonicUs : startOfA < startOfB;
+function arrivedBefore(a: Read, b: Read): boolean {
+  const [startOfA, startOfB] = [startIn(a), startIn(b)];
+  return startOfA === startOfB
+    ? (a.line?.monotonicUs ?? 0) < (b.line?.monotonicUs ?? 0)
+    : startOfA < startOfB;
+}
+
+/** The start that read a line: no later one than this, also for a line that needed a number of the next. */
+function startIn({ source: { ring }, line }: Read): number {
+  return startOf(Math.min(line?.sequence ?? 0, ring.origin));
 }

@@ -41,6 +41,7 @@ export function logHandlers(store: LogStore): Handlers<typeof logs> {
       yield { records: [], positions: follower.news() };
       let saidMs = performance.now();
       while (!signal.aborted) {
+        if (follower.isOver(Date.now())) break;
         await follower.lookUp();
         const { records, hasMore } = await store.turns.run(() => follower.read());
         const isDue = performance.now() - saidMs >= newsMs && follower.hasNews;
@@ -48,7 +49,6 @@ export function logHandlers(store: LogStore): Handlers<typeof logs> {
           yield { records, positions: follower.news() };
           saidMs = performance.now();
         } else if (!hasMore) {
-          if (follower.isOver(Date.now())) break;
           await waitFor(store, follower, request.untilMs, saidMs, signal);
         }
       }

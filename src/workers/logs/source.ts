@@ -5,6 +5,9 @@ import type { Ring } from '../../lib/ring/ring.js';
 import { select } from './selection.js';
 import type { LogStore } from './store.js';
 
+/** What a follower needs of the store. */
+export type ReadableStore = Pick<LogStore, 'rings' | 'ring' | 'archive' | 'latestRun'>;
+
 /** One log that is read, up to where it has been read. The follower holds no lines, so that a slow one costs nothing. */
 export interface Source {
   readonly name: string;
@@ -14,6 +17,8 @@ export interface Source {
   end: number;
   /** What the reader of the stream knows of `next`. */
   told: number;
+  /** Whether the line before `next` arrived after the time that was asked for. */
+  isPast: boolean;
   /** The only run that is wanted, if there is one. */
   readonly run: number | undefined;
   /** Whether only records that tell about the chosen components are wanted. */
@@ -33,7 +38,7 @@ interface OnDisk {
  * The logs that a request asks for, each at the place where it is to be read from. Throws NOT_FOUND for components that
  * have no log, and for a run that none of them has had.
  */
-export function sourcesOf(store: LogStore, request: FollowRequest): Source[] {
+export function sourcesOf(store: ReadableStore, request: FollowRequest): Source[] {
   const names = [...store.rings.keys()];
   const chosen = select(request.components, names);
   checkRun(
@@ -56,6 +61,7 @@ export function sourcesOf(store: LogStore, request: FollowRequest): Source[] {
         next,
         end: request.follow ? end : Math.min(end, ring.written),
         told: -1,
+        isPast: false,
         run: eventsOnly ? undefined : runOf(request, store.latestRun(name)),
         eventsOnly,
         onDisk: undefined,

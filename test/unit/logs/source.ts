@@ -1,4 +1,4 @@
-import { LineSplitter } from '../../../src/lib/line-splitter.js';
+import { LineSplitter, systemClock, type Clock } from '../../../src/lib/line-splitter.js';
 import {
   createPipeMemory,
   createRingMemory,
@@ -12,13 +12,15 @@ export class Source {
   readonly ring: Ring;
   readonly #splitter: LineSplitter;
 
-  constructor(start = 1) {
+  /** The first line gets the first number of the start, or one further on in a start that has gone on for long. */
+  constructor(start = 1, clock: Clock = systemClock) {
     const limits = defaultRingLimits;
-    this.ring = new Ring(createRingMemory(limits, start * sequencesPerStart));
+    this.ring = new Ring(createRingMemory(limits, Math.floor(start * sequencesPerStart)));
     this.#splitter = new LineSplitter({
       memory: createPipeMemory(limits),
       ring: this.ring,
       source: 'stderr',
+      clock,
     });
   }
 

@@ -58,7 +58,7 @@ const maxLists = 32;
 /** Reads segments block by block. */
 export class SegmentReader {
   readonly #files: SegmentFiles;
-  readonly #lists = new Map<string, readonly Entry[]>();
+  readonly #lists = new Map<string, Promise<readonly Entry[]>>();
 
   constructor(files: SegmentFiles) {
     this.#files = files;
@@ -68,11 +68,21 @@ export class SegmentReader {
   async entries(file: string): Promise<readonly Entry[]> {
     const known = this.#lists.get(file);
     if (known !== undefined) return known;
-    const { entries } = scanSegment((await this.#unlessGone(this.#files.readAll(file))) ?? Buffer.alloc(0));
+    // Others who want it meanwhile wait for the same bytes.
+    const list = this.#scan(file);
     const [oldest] = this.#lists.keys();
     if (oldest !== undefined && this.#lists.size >= maxLists) this.#lists.delete(oldest);
-    this.#lists.set(file, entries);
-    return entries;
+    this.#lists.set(file, list);
+    try {
+      return await list;
+    } catch (error) {
+      if (this.#lists.get(file) === list) this.#lists.delete(file);
+      throw error;
+    }
+  }
+
+  async #scan(file: string): Promise<readonly Entry[]> {
+    return scanSegment((await this.#unlessGone(this.#files.readAll(file))) ?? Buffer.alloc(0)).entries;
   }
 
   /** The lines of an entry; undefined when the file is gone, or not what it was. */

@@ -200,6 +200,32 @@ void t.test('a damaged segment is read up to the damage, and on from the next on
   await log.close();
 });
 
+void t.test('readers of one segment read it once', async (t) => {
+  const source = new Source();
+  let reads = 0;
+  let isBroken = true;
+  const files: SegmentFiles = {
+    ...segmentFiles,
+    readAll: (file) => {
+      reads += 1;
+      return isBroken ? Promise.reject(new Error('the disk is gone')) : segmentFiles.readAll(file);
+    },
+  };
+  const dir = t.testdir();
+  const log = new SegmentLog({ pool: new BlockPool(), ring: source.ring, dir, files, segmentBytes });
+  await log.open();
+  source.write(`${'x'.repeat(segmentBytes)}\n`);
+  await log.write();
+  t.equal(log.segments.raw.length, 1);
+  await t.rejects(log.linesFrom(0), { message: 'the disk is gone' });
+  isBroken = false;
+  reads = 0;
+  const blocks = await Promise.all(Array.from({ length: 20 }, () => log.linesFrom(0)));
+  t.ok(blocks.every((block) => block?.count === 1));
+  t.equal(reads, 1);
+  await log.close();
+});
+
 void t.test('a segment that cannot be taken up leaves no descriptor open', async (t) => {
   const dir = t.testdir();
   const openCount = () => readdirSync('/proc/self/fd').length;

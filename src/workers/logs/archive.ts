@@ -95,7 +95,10 @@ export class Archive {
     return this.#read(() => this.#log(name).linesBefore(sequence));
   }
 
-  /** Where to begin to read what arrived since a time, or belongs to a run; undefined when it is not here. */
+  /**
+   * Where to begin to read what arrived since a time, or belongs to a run, at what was given up of it if anything was;
+   * undefined when it is not here.
+   */
   find(name: string, start: Start): Promise<number | undefined> {
     return this.#read(() => this.#log(name).find(start));
   }
@@ -150,12 +153,19 @@ export class Archive {
         this.#try(async () => {
           // What went wrong at the start may have passed.
           if (!log.isOpen) await log.open();
-          await this.#write(log);
+          do await this.#write(log);
+          while (
+            // At the end nothing more comes, and nothing is to be left.
+            this.#stop.signal.aborted &&
+            log.behind > 0
+          );
           await log.segments.sync();
         }),
       ),
     );
     await this.#try(() => this.#keepBudget());
+    const saves = [...this.#logs.values()].map(({ segments }) => this.#try(() => segments.dropped.save()));
+    await Promise.all(saves);
     this.#pool.trim();
   }
 

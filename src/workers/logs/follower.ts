@@ -104,7 +104,7 @@ export class Follower {
       const log = logs.find(({ isSearching }) => isSearching);
       if (log === undefined) {
         const last = latest(logs);
-        if (last?.line === undefined) return;
+        if (last?.line === undefined) break;
         last.source.next = last.line.sequence;
         last.line = undefined;
         left -= 1;
@@ -116,6 +116,9 @@ export class Follower {
       if (line === undefined) await log.load(this.#archive, left);
       else if (this.#wanted(log.source, line) !== undefined) log.line = line;
     }
+    if (left === 0) return;
+    // All that there is is wanted, from the gap on that it may begin with.
+    for (const { source, first } of logs) if (isLimited(source)) source.next = Math.min(source.next, first);
   }
 
   /** Asks the disk for the next lines of those logs that have them no longer in memory. Call it before each turn. */

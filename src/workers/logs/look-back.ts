@@ -8,10 +8,10 @@ const linesPerCopy = 128;
 /** One log that is read from its end, line by line. It holds one block of it, however far back it goes. */
 export class LookBack {
   readonly source: Source;
+  /** The number of the first line that may be wanted. */
+  readonly first: number;
   /** The wanted line that was found last and not taken yet. */
   line: RingLine | undefined;
-  /** The number of the first line that may be wanted. */
-  readonly #first: number;
   #block: LineBlock | undefined;
   /** The lines of the block, and the numbers, that are not looked at yet. */
   #left = 0;
@@ -21,7 +21,7 @@ export class LookBack {
   /** Begins before the source's end; goes back to line `first`. */
   constructor(source: Source, first: number) {
     this.source = source;
-    this.#first = first;
+    this.first = first;
     this.#before = Math.min(source.ring.written, source.end);
     source.next = this.#before;
   }
@@ -43,7 +43,7 @@ export class LookBack {
     const { ring, name } = this.source;
     const before = this.#before;
     this.#block = undefined;
-    if (before > this.#first) {
+    if (before > this.first) {
       this.#block =
         before > ring.first
           ? ring.copy(before - Math.min(count, linesPerCopy), before)

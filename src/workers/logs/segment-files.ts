@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
@@ -31,6 +31,8 @@ export interface SegmentFiles {
   open(file: string): Promise<OpenSegment>;
   readAll(file: string): Promise<Buffer>;
   read(file: string, offset: number, bytes: number): Promise<Buffer>;
+  /** Puts a small file in place: readers see the old content or the new one. */
+  replace(file: string, data: string): Promise<void>;
   remove(file: string): Promise<void>;
 }
 
@@ -64,6 +66,18 @@ export const segmentFiles: SegmentFiles = {
     } finally {
       await close(fd);
     }
+  },
+
+  async replace(file, data) {
+    const temporary = path.join(path.dirname(file), `.${path.basename(file)}.tmp`);
+    const fd = await open(temporary, 'w', 0o600);
+    try {
+      await new SegmentFile(fd).write([Buffer.from(data)], 0);
+      await fdatasync(fd);
+    } finally {
+      await close(fd);
+    }
+    await rename(temporary, file);
   },
 
   remove: (file) => rm(file, { force: true }),

@@ -146,10 +146,15 @@ export class SegmentLog {
     return inMemory?.clone() ?? (await this.segments.linesBefore(sequence));
   }
 
-  /** The first number of the first block that may have such lines; undefined when none here has. */
+  /**
+   * The first number of the first block that may have such lines, or had them before it was given up for the budget;
+   * undefined when none here has.
+   */
   async find({ sinceMs, run }: Start): Promise<number | undefined> {
     const isWanted = ({ latestMs, lastRun }: Pick<BlockInfo, 'latestMs' | 'lastRun'>): boolean =>
       latestMs >= (sinceMs ?? -Infinity) && lastRun >= (run ?? 0);
+    const dropped = this.segments.dropped.find(isWanted);
+    if (dropped !== undefined) return dropped;
     const place = await this.segments.find(isWanted);
     return place?.entry.from ?? this.#inMemory.find((block) => isWanted(block.summary()))?.sequence;
   }

@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { LineBlock } from '../../lib/ring/block.js';
 import { encodeBlock, headerOf, type BlockInfo } from '../../lib/segments/block.js';
 import { addEntry, scanSegment, type Entry } from '../../lib/segments/segment.js';
+import { Dropped, droppedName } from './dropped.js';
 import type { OpenSegment, SegmentFiles } from './segment-files.js';
 import { infoOf, packedFile, parseName, rawFile, SegmentReader, type Segment } from './segment.js';
 
@@ -35,6 +36,8 @@ export interface SegmentsOptions {
 
 /** The segments of one log: packed ones, raw ones that can be packed, and the one that is being written. */
 export class Segments {
+  /** What was here and is not any more. */
+  readonly dropped: Dropped;
   readonly #dir: string;
   readonly #files: SegmentFiles;
   readonly #segmentBytes: number;
@@ -50,6 +53,7 @@ export class Segments {
     this.#files = files;
     this.#segmentBytes = segmentBytes;
     this.#reader = new SegmentReader(files);
+    this.dropped = new Dropped(dir, files);
   }
 
   /**
@@ -61,6 +65,10 @@ export class Segments {
     this.#closed.length = 0;
     const raws: number[] = [];
     for (const { name, bytes } of await this.#files.list(this.#dir)) {
+      if (name === droppedName) {
+        await this.dropped.load();
+        continue;
+      }
       const found = parseName(this.#dir, name, bytes);
       if (found === undefined) await this.#files.remove(path.join(this.#dir, name));
       else if (found.kind === 'raw') raws.push(found.from);
@@ -83,6 +91,7 @@ export class Segments {
     await this.close();
     for (const { file } of this.#closed.splice(0)) await this.#files.remove(file);
     if (active !== undefined) await this.#files.remove(active.file);
+    await this.dropped.clear();
   }
 
   /** What all of it takes on disk. */
@@ -177,6 +186,7 @@ export class Segments {
   async drop(): Promise<boolean> {
     const oldest = this.#closed.shift();
     if (oldest === undefined) return false;
+    this.dropped.add(oldest);
     await this.#files.remove(oldest.file);
     return true;
   }

@@ -26,6 +26,7 @@ export class FailingFiles implements SegmentFiles {
 
   readonly list = (dir: string) => segmentFiles.list(dir);
   readonly readAll = (file: string) => segmentFiles.readAll(file);
+  readonly replace = (file: string, data: string) => segmentFiles.replace(file, data);
   readonly read = (file: string, offset: number, bytes: number) => segmentFiles.read(file, offset, bytes);
 
   async open(file: string): Promise<OpenSegment> {

@@ -58,6 +58,7 @@ interface Pipe {
   readonly name: string;
   readonly source: 'stdout' | 'stderr';
   readonly path: string;
+  readonly outlives: boolean;
   /** Open for reading and writing as long as Hamlet lives, so that no writer ever gets SIGPIPE. */
   readonly fd: number;
   readonly memory: PipeMemory;
@@ -113,10 +114,15 @@ export class Pipes {
     const own = options.own ?? logNames.filter((name) => !components.includes(name));
     const wanted = [
       ...components.flatMap((name) => [
-        { name, source: 'stdout' as const, path: path.join(dir, `${name}.stdout`) },
-        { name, source: 'stderr' as const, path: path.join(dir, `${name}.stderr`) },
+        { name, source: 'stdout' as const, path: path.join(dir, `${name}.stdout`), outlives: true },
+        { name, source: 'stderr' as const, path: path.join(dir, `${name}.stderr`), outlives: true },
       ]),
-      ...own.map((name) => ({ name, source: 'stdout' as const, path: path.join(dir, name) })),
+      ...own.map((name) => ({
+        name,
+        source: 'stdout' as const,
+        path: path.join(dir, name),
+        outlives: false,
+      })),
     ];
     chmodSync(ensureFolder(dir, 0o700), 0o700);
     await makePipes(wanted.map((pipe) => pipe.path));
@@ -140,7 +146,9 @@ export class Pipes {
 
   /** What the logs worker is to be started with. */
   workerData(): LogMemory {
-    const pipes = this.#pipes.map(({ name, source, path, memory }) => ({ name, source, path, memory }));
+    const pipes = this.#pipes.map(({ name, source, path, outlives, memory }) => {
+      return { name, source, path, outlives, memory };
+    });
     return {
       rings: this.#rings,
       pipes,

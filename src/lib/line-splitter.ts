@@ -41,6 +41,13 @@ export const systemClock: Clock = {
   monotonicUs: () => Number(process.hrtime.bigint() / 1_000n),
 };
 
+/** The beginning of a line whose end has not come. */
+export interface UnfinishedLine {
+  /** How many bytes of it have come; as many of them as a line may have are kept. */
+  readonly bytes: number;
+  readonly kept: Buffer;
+}
+
 export interface LineSplitterOptions {
   readonly memory: PipeMemory;
   readonly ring: Ring;
@@ -122,6 +129,23 @@ export class LineSplitter {
     this.#set('length', 0);
     this.#set('state', state.filled);
     this.#stageLine(0, run);
+    this.#keepRest();
+  }
+
+  /** What has come without a newline; undefined when nothing has. To be asked between two reads. */
+  get unfinished(): UnfinishedLine | undefined {
+    const bytes = this.#get('open');
+    return bytes === 0 ? undefined : { bytes, kept: this.#kept.subarray(0, this.#get('kept')) };
+  }
+
+  /** Goes on with a line that another splitter has begun. To be called before the first read. */
+  resume({ bytes, kept }: UnfinishedLine): void {
+    const fitting = kept.subarray(0, this.#kept.length);
+    this.#kept.set(fitting);
+    this.#set('length', 0);
+    this.#set('nextKept', fitting.length);
+    this.#set('nextOpen', bytes);
+    this.#set('state', state.clearing);
     this.#keepRest();
   }
 

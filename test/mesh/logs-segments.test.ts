@@ -36,10 +36,11 @@ async function written(node: LogNode, last: string): Promise<void> {
   await poll(probe, { everyMs: 5, timeoutMs: 10_000, what: `${last} on disk` });
 }
 
-/** A stop of Hamlet in order, and the next start. */
-async function restart(node: LogNode): Promise<void> {
+/** A stop of Hamlet in order, and the next start, in which `running` goes on with its first run. */
+async function restart(node: LogNode, running?: string): Promise<void> {
   await node.stopReader();
   await node.reopen(async () => {});
+  if (running !== undefined) node.pipes.adopt(running, 1);
   await node.startReader();
 }
 
@@ -115,8 +116,7 @@ void t.test('what Hamlet’s own threads and components say until the stop is ke
     const { fd } = node.pipes.threadLog('hamlet.certs');
     for (let line = 1; line <= 200; line += 1) writeSync(fd, `${start} ${line}\n`);
     writeSync(fd, `last words of ${start}`);
-    await restart(node);
-    node.pipes.adopt('etcd', 1);
+    await restart(node, 'etcd');
     await reader.open(node.logs);
     while (said().at(-1) !== `last words of ${start}`) await reader.read();
     await reader.close();
@@ -136,7 +136,28 @@ void t.test('what Hamlet’s own threads and components say until the stop is ke
   child.kill('SIGCONT');
   await exit;
   t.ok(await node.pipes.endRun('etcd'));
-  t.same(await texts(node, { sinceMs: 0 }), ['begun', ' and ended'], 'a line that was not ended is kept too');
+  t.same(await texts(node, { sinceMs: 0 }), ['begun and ended'], 'a line goes on in the next start');
+});
+
+void t.test('what a component had not ended, and did not go on with, is a line of its own', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'], diskBytes });
+  const child = node.spawn('etcd', 1, shell('printf begun; kill -STOP $$'));
+  await poll(() => readFileSync(`/proc/${child.pid}/stat`, 'utf8').includes(') T') || undefined, {
+    everyMs: 5,
+    timeoutMs: 10_000,
+    what: 'the stop',
+  });
+  await restart(node);
+  // It has ended meanwhile, and nobody has heard of it.
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+  await node.run('etcd', 2, ['echo', 'another']);
+  const lines = await collect(node.logs, { components: ['etcd'], sinceMs: 0 });
+  t.match(lines, [
+    { data: Buffer.from('begun'), run: 1 },
+    { data: Buffer.from('another'), run: 2 },
+  ]);
 });
 
 void t.test('a death of Hamlet loses what was not on disk yet, and says that it may have', async (t) => {

@@ -54,6 +54,8 @@ export interface LogPipe {
   readonly name: string;
   readonly source: 'stdout' | 'stderr';
   readonly path: string;
+  /** Whether who writes into it may go on when Hamlet ends. */
+  readonly outlives: boolean;
   readonly memory: PipeMemory;
 }
 

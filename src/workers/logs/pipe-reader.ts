@@ -4,6 +4,7 @@ import { LineSplitter } from '../../lib/line-splitter.js';
 import { pipeWord, type LogPipe } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
 import type { LoudPipes } from './loud-pipes.js';
+import { leaveLine, takeLine } from './unfinished-line.js';
 
 /** After so many bytes of one pipe the others and the mesh have their turn. */
 const maxBytesPerTurn = 128 * 1024;
@@ -69,7 +70,16 @@ export class PipeReader {
   /** Finishes what a predecessor had begun, and reads from now on. */
   start(): void {
     this.#splitter.recover(this.#runOfRest);
+    this.#goOn();
     this.#becomeQuiet();
+  }
+
+  /** Goes on with a line whose beginning the last Hamlet has read, if the run is still the same. */
+  #goOn(): void {
+    const left = takeLine(this.#pipe.path);
+    if (left === undefined || this.#splitter.unfinished !== undefined) return;
+    this.#splitter.resume(left);
+    if (left.run !== this.#runOfRest) this.#splitter.flush(left.run);
   }
 
   /** Reads what is there, a turn's worth at most; gives how many bytes that were. */
@@ -106,13 +116,31 @@ export class PipeReader {
     Atomics.notify(this.#words, pipeWord.drained);
   }
 
-  /** Reads what is left in the pipe, makes a line of what has no newline yet, and closes it. */
+  /**
+   * Reads what is left in the pipe, and closes it. What has no newline yet is left to the next Hamlet if the run goes on,
+   * and becomes a line if not.
+   */
   finish(): void {
     if (this.#state.kind === 'closed') return;
     this.endRuns();
     this.#drain(maxBytesAtEnd);
-    this.#splitter.flush(this.run);
+    if (!this.#leaveRest()) this.#splitter.flush(this.run);
     this.close();
+  }
+
+  /** Whether what has no newline yet is where the next Hamlet finds it. */
+  #leaveRest(): boolean {
+    const { unfinished } = this.#splitter;
+    const { run } = this;
+    const hasEnded = run === Atomics.load(this.#words, pipeWord.endedRun);
+    if (unfinished === undefined || !this.#pipe.outlives || hasEnded) return false;
+    try {
+      leaveLine(this.#pipe.path, { run, ...unfinished });
+      return true;
+    } catch {
+      // Two lines out of one are better than none.
+      return false;
+    }
   }
 
   /** Stops reading and closes the pipe. */

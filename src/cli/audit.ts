@@ -2,7 +2,7 @@ import { type IssuedCredential, nodeDebugService } from '../gen/hamlet/debug/v1/
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
-import { print, table, withoutControls } from './output.js';
+import { jsonText, print, table, withoutControls } from './output.js';
 
 export const audit: Command = {
   name: 'audit',
@@ -43,7 +43,7 @@ Examples:
     const endpoint = options.endpoint === undefined ? context.endpoint : endpointFrom(options.endpoint);
     const request = { tail: Number(tail) };
     const { credentials } = await callNode(endpoint, nodeDebugService.listIssuedCredentials, request);
-    if (format === 'json') await print(`${JSON.stringify(credentials.map(asJson), null, 2)}\n`);
+    if (format === 'json') await print(`${jsonText(credentials.map(asJson), 2)}\n`);
     else await print(asTable(credentials));
     return 0;
   },

@@ -2,7 +2,7 @@ import { nodeDebugService, type BootStep, type GetBootResponse } from '../gen/ha
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
-import { print, table, withoutControls } from './output.js';
+import { jsonText, print, table, withoutControls } from './output.js';
 
 /** How wide the picture's bars are when the terminal does not say how wide it is. */
 const usualColumns = 100;
@@ -138,7 +138,7 @@ function asJson({ steps, criticalPath, ready, nowUs }: GetBootResponse): string 
       doneMs: time(doneUs),
     })),
   };
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${jsonText(value, 2)}\n`;
 }
 
 function ms(us: number): string {

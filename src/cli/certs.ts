@@ -2,7 +2,7 @@ import { type Certificate, type SecretsKey, nodeDebugService } from '../gen/haml
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
-import { formatAge, print, table, withoutControls } from './output.js';
+import { formatAge, jsonText, print, table, withoutControls } from './output.js';
 
 export const certs: Command = {
   name: 'certs',
@@ -35,7 +35,7 @@ Examples:
     const answer = await callNode(endpoint, nodeDebugService.listCertificates, {});
     const { certificates, rotation, secretsKey } = answer;
     if (format === 'json') {
-      await print(`${JSON.stringify(certificates.map(asJson), null, 2)}\n`);
+      await print(`${jsonText(certificates.map(asJson), 2)}\n`);
       return 0;
     }
     await print(asTable(certificates, Date.now()));

@@ -3,7 +3,7 @@ import { HamletError } from '../lib/errors.js';
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
-import { formatAge, print, table, withoutControls } from './output.js';
+import { formatAge, jsonText, print, table, withoutControls } from './output.js';
 
 export const condition: Command = {
   name: 'condition',
@@ -78,5 +78,5 @@ function asJson({ name, status, reason, message, sinceMs }: Condition) {
 }
 
 function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${jsonText(value, 2)}\n`;
 }

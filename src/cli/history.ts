@@ -3,7 +3,7 @@ import { formatDuration } from '../lib/time.js';
 import { UsageError, choice, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { callNode } from './node-client.js';
-import { formatAge, print, table, withoutControls } from './output.js';
+import { formatAge, jsonText, print, table, withoutControls } from './output.js';
 
 export const history: Command = {
   name: 'history',
@@ -47,7 +47,7 @@ Examples:
       name,
       tail: Number(tail),
     });
-    if (format === 'json') await print(`${JSON.stringify(restarts.map(asJson), null, 2)}\n`);
+    if (format === 'json') await print(`${jsonText(restarts.map(asJson), 2)}\n`);
     else await print(asText(restarts, name !== ''));
     return 0;
   },

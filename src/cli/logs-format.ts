@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { LogRecord } from '../gen/hamlet/debug/v1/debug.js';
-import { withoutControls } from './output.js';
+import { fieldText, jsonText, withoutControls } from './output.js';
 
 export const formats = ['short', 'full', 'json'] as const;
 export type Format = (typeof formats)[number];
@@ -28,8 +28,11 @@ const colours: Readonly<Record<string, string>> = {
 /** The text of one record, with its newline. Off a terminal the line's own bytes are kept as they are. */
 export function formatRecord(record: LogRecord, options: FormatOptions): Uint8Array {
   const { format, named, terminal, coloured } = options;
-  if (format === 'json') return Buffer.from(`${JSON.stringify(asJson(record))}\n`);
-  const prefix = format === 'full' ? `${fullPrefix(record)} ` : named ? `${record.component} ` : '';
+  if (format === 'json') return Buffer.from(`${jsonText(asJson(record))}\n`);
+  // What Hamlet says of a line may not be taken for a line, not even off a terminal.
+  const prefix = fieldText(
+    format === 'full' ? `${fullPrefix(record)} ` : named ? `${record.component} ` : '',
+  );
   const data = record.gap === undefined ? record.data : Buffer.from(gapText(record));
   if (!terminal) return Buffer.concat([Buffer.from(prefix), data, newline]);
   const text = prefix + withoutControls(Buffer.from(data).toString());
@@ -53,11 +56,12 @@ function fullPrefix(record: LogRecord): string {
 }
 
 function gapText({ component, gap }: LogRecord): string {
+  const name = fieldText(component);
   if (gap === undefined || gap.lines < 0) {
-    return `--- lines of ${component} may be missing here: Hamlet was killed, or the machine went down ---`;
+    return `--- lines of ${name} may be missing here: Hamlet was killed, or the machine went down ---`;
   }
   const { lines } = gap;
-  const what = lines === 1 ? `1 line of ${component} is` : `${lines} lines of ${component} are`;
+  const what = lines === 1 ? `1 line of ${name} is` : `${lines} lines of ${name} are`;
   return `--- ${what} missing here: no longer in memory, and not on disk ---`;
 }
 

@@ -120,7 +120,7 @@ async function showRecords(
       if (records.length > 0)
         await print(Buffer.concat(records.map((record) => formatRecord(record, format))));
     },
-    note: (text) => console.error(`dbg: ${text}`),
+    note: (text) => console.error(`dbg: ${withoutControls(text)}`),
   });
 }
 

@@ -22,7 +22,7 @@ import { history } from './history.js';
 import { kubeconfig } from './kubeconfig.js';
 import { kubectl } from './kubectl.js';
 import { logs } from './logs.js';
-import { print, table } from './output.js';
+import { print, table, withoutControls } from './output.js';
 import { rotateCa } from './rotate-ca.js';
 
 const commands: readonly Command[] = [
@@ -115,7 +115,7 @@ async function main(): Promise<number> {
     return await run(process.argv.slice(2));
   } catch (error) {
     if (error instanceof UsageError) return misused(error, 'dbg help');
-    console.error(`dbg: ${messageOf(error)}`);
+    console.error(`dbg: ${withoutControls(messageOf(error))}`);
     return 1;
   }
 }

@@ -59,3 +59,18 @@ export function withoutControls(text: string): string {
     return `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`;
   });
 }
+
+/** The same for a field of a line of text: it may not end the line either. */
+export function fieldText(text: string): string {
+  return withoutControls(text).replaceAll('\t', '\\x09').replaceAll('\n', '\\x0a');
+}
+
+/**
+ * JSON on one line, or indented. JSON itself lets DEL and the C1 controls pass, by which a terminal can be steered: they
+ * are escaped, and whoever parses it gets the same.
+ */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(/[\x7f-\x9f]/g, (control) => {
+    return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}

@@ -17,6 +17,9 @@ const nothing: Structure = { severity: null, writtenAtMs: null, place: '', subje
 const klog = /^([IWEF])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3})\d{3} +\d+ ([^\s:\]]+:\d+)\]/;
 const klogSeverities = { I: 'info', W: 'warn', E: 'error', F: 'fatal' } as const;
 
+/** A file and a line, and nothing that could pass for another line or steer a terminal: it is printed beside the line. */
+const placePattern = /^[\w./@+-]+:\d+$/;
+
 /** `time="2024-01-02T15:04:05.678901234Z" level=info msg=...` (logrus, as containerd has it). */
 const logfmt = /^time="([^"]+)" level=([a-z]+) /;
 
@@ -59,7 +62,7 @@ export function structureOf(line: string, atMs: number): Structure {
 function ofKlog(line: string, atMs: number): Structure {
   const match = klog.exec(line);
   if (match === null) return nothing;
-  const [, letter, month, day, hour, minute, second, ms, place = ''] = match;
+  const [, letter, month, day, hour, minute, second, ms, place] = match;
   const arrival = new Date(atMs);
   let writtenAtMs: number | null = null;
   // On the last day of December a line may arrive in January, and a clock that is behind makes it the other way.
@@ -73,7 +76,7 @@ function ofKlog(line: string, atMs: number): Structure {
     }
   }
   const severity = klogSeverities[letter as keyof typeof klogSeverities];
-  return { severity, writtenAtMs, place, subject: '' };
+  return { severity, writtenAtMs, place: placeOf(place), subject: '' };
 }
 
 function ofLogfmt(line: string): Structure {
@@ -93,12 +96,17 @@ function ofJson(line: string): Structure {
     return nothing;
   }
   const { level, ts, time, caller } = fields;
-  const place = typeof caller === 'string' ? caller : '';
+  const place = placeOf(caller);
   if (typeof level === 'string') {
     return { severity: words.get(level) ?? null, writtenAtMs: timeOf(ts), place, subject: '' };
   }
   if (typeof level !== 'number') return nothing;
   return { severity: ofPino(level), writtenAtMs: timeOf(time), place, subject: subjectOf(fields) };
+}
+
+/** Empty for what is no place, such as klog's "???:1". */
+function placeOf(value: unknown): string {
+  return typeof value === 'string' && placePattern.test(value) ? value : '';
 }
 
 /** pino's levels are 10, 20, ... 60, and whoever wants may have others between. */

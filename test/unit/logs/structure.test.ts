@@ -41,6 +41,13 @@ void t.test('the formats of the components', (t) => {
       { severity: 'error', subject: 'hamlet.certs' },
     ],
     ['{"level":30,"time":1,"name":"hamlet.reconciler","object":"Pod x"}', { subject: 'Pod x' }],
+    // klog's own word for a place that it could not find out.
+    ['W1123 13:59:58.123456 1 ???:1] x', { severity: 'warn', writtenAtMs: local, place: '' }],
+    // A place that would steer a terminal, or forge a line, is none.
+    ['E1123 13:59:58.123456 1 \x1b[2J\x9b1m.go:1] x', { severity: 'error', place: '' }],
+    ['{"level":"info","caller":"a.go:1\\nE1123 forged"}', { severity: 'info', place: '' }],
+    ['{"level":30,"time":1,"caller":"\\u001b]0;a.go:1"}', { severity: 'info', place: '' }],
+    ['{"level":"info","caller":"v3@v3.4.3+x/a-b_c.go:1"}', { place: 'v3@v3.4.3+x/a-b_c.go:1' }],
     ['panic: runtime error: index out of range', { severity: 'fatal' }],
     ['fatal error: all goroutines are asleep', { severity: 'fatal' }],
   ];

@@ -66,8 +66,8 @@ function gapText({ component, gap }: LogRecord): string {
 }
 
 function asJson(record: LogRecord): object {
-  const { component, sequence, atMs, run, source, data, trueBytes, severity, writtenAtMs, place, subject } =
-    record;
+  const { component, sequence, atMs, monotonicUs, run, source } = record;
+  const { data, trueBytes, severity, writtenAtMs, place, subject } = record;
   if (record.gap !== undefined) {
     const { next, lines } = record.gap;
     return { kind: 'gap', component, from: sequence, to: next, lines: lines < 0 ? null : lines };
@@ -77,6 +77,7 @@ function asJson(record: LogRecord): object {
     component,
     sequence,
     at: new Date(atMs).toISOString(),
+    monotonicUs,
     run,
     source,
     ...(severity !== '' && { severity }),

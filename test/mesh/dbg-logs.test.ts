@@ -148,6 +148,7 @@ void t.test('several logs, filters and formats', async (t) => {
         source: 'stderr',
         severity: 'error',
         place: 'b.go:22',
+        monotonicUs: Number,
       },
       { source: 'stdout', line: '\ufffd\x1b[1m', base64: '/xtbMW0=' },
     ],

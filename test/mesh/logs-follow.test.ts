@@ -55,6 +55,14 @@ void t.test('several components in the order of arrival', async (t) => {
   await live.close();
   t.same((await collect(node.logs, { components })).map(textOf), written);
   t.same((await collect(node.logs, { components, tail: 4 })).map(textOf), written.slice(-4));
+  const times = live.lines.map(({ monotonicUs }) => monotonicUs);
+  t.same(
+    times,
+    times.toSorted((a, b) => a - b),
+    'which is that of the monotonic clock',
+  );
+  const nowUs = Number(process.hrtime.bigint() / 1_000n);
+  t.ok(times.every((us) => us > nowUs - 600e6 && us <= nowUs));
 });
 
 void t.test('the last lines of several logs are as many as were asked for', async (t) => {

@@ -26,6 +26,8 @@ export type Severity = (typeof severities)[number];
 const lineRecord = v.strictObject({
   kind: v.literal('line'),
   ...logLine.entries,
+  /** The moment of its arrival on the machine's monotonic clock, microseconds; that clock begins anew with the machine. */
+  monotonicUs: count,
   /** Its length before it was cut; data.length where it was not. */
   trueBytes: count,
   /** Null where the line does not say. */

@@ -21,6 +21,7 @@ export async function* streamLogs(
 
 const missing = {
   atMs: 0,
+  monotonicUs: 0,
   run: 0,
   source: '',
   data: new Uint8Array(),

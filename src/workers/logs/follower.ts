@@ -158,6 +158,7 @@ export class Follower {
           source: stream,
           data,
           trueBytes,
+          monotonicUs: line.monotonicUs,
           ...structure,
         });
         batchBytes += data.length + recordBytes;

@@ -6,6 +6,7 @@ const record: LogRecord = {
   component: 'etcd',
   sequence: 7,
   atMs: Date.UTC(2026, 10, 23, 14),
+  monotonicUs: 2 ** 40 + 5,
   run: 2,
   source: 'stderr',
   data: Buffer.from('fine'),
@@ -28,6 +29,18 @@ void t.test('the formats', (t) => {
   t.equal(shown({}, {}), 'etcd fine\n');
   t.equal(shown({}, { format: 'full' }), `${head} fine\n`);
   const coloured = { format: 'full', terminal: true, coloured: true } as const;
+  t.same(JSON.parse(shown({}, { format: 'json' })), {
+    kind: 'line',
+    component: 'etcd',
+    sequence: 7,
+    at: '2026-11-23T14:00:00.000Z',
+    monotonicUs: 2 ** 40 + 5,
+    run: 2,
+    source: 'stderr',
+    severity: 'error',
+    place: 'a/b.go:3',
+    line: 'fine',
+  });
   t.equal(shown({}, coloured), `\x1b[31m${head} fine\x1b[0m\n`);
   t.end();
 });

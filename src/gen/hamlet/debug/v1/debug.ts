@@ -450,6 +450,11 @@ export interface LogRecord {
   readonly subject: string;
   /** Set when this is not a line but what is missing. */
   readonly gap: LogGap | undefined;
+  /**
+   * The moment of at_ms on the machine's monotonic clock (CLOCK_MONOTONIC), in microseconds. Nobody sets that clock, so
+   * that differences are right; it begins anew with the machine.
+   */
+  readonly monotonicUs: number;
 }
 
 export function encodeLogRecord(message: LogRecord): Buffer {
@@ -466,11 +471,12 @@ export function encodeLogRecord(message: LogRecord): Buffer {
   if (message.place !== '') writer.string(10, message.place);
   if (message.subject !== '') writer.string(11, message.subject);
   if (message.gap !== undefined) writer.bytes(12, encodeLogGap(message.gap));
+  if (message.monotonicUs !== 0) writer.int64(13, message.monotonicUs);
   return writer.finish();
 }
 
 export function decodeLogRecord(bytes: Uint8Array): LogRecord {
-  const message: { component: string; sequence: number; atMs: number; run: number; source: string; data: Uint8Array; trueBytes: number; severity: string; writtenAtMs: number; place: string; subject: string; gap: LogGap | undefined } = {
+  const message: { component: string; sequence: number; atMs: number; run: number; source: string; data: Uint8Array; trueBytes: number; severity: string; writtenAtMs: number; place: string; subject: string; gap: LogGap | undefined; monotonicUs: number } = {
     component: '',
     sequence: 0,
     atMs: 0,
@@ -483,6 +489,7 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
     place: '',
     subject: '',
     gap: undefined,
+    monotonicUs: 0,
   };
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
@@ -522,6 +529,9 @@ export function decodeLogRecord(bytes: Uint8Array): LogRecord {
         break;
       case 98: // field 12
         message.gap = decodeLogGap(reader.bytes());
+        break;
+      case 104: // field 13
+        message.monotonicUs = reader.int64();
         break;
       default:
         reader.skip();

@@ -184,12 +184,19 @@ export class Workers {
       if (old === state) continue;
       this.#reported.set(name, state);
       this.#remember(this.#restarts.observe(name, old, state, nowMs, Date.now()));
-      const cause = state.kind === 'backoff' ? state.cause : endBetween(old, state);
-      if (cause !== null) {
-        this.#options.log.error({ worker: name, cause }, `worker ${name}: ${describeCause(cause)}`);
-      }
-      this.#options.onState(name, state, describeState(state, nowMs));
+      const message = describeState(state, nowMs);
+      this.#tell(name, old, state, message);
+      this.#options.onState(name, state, message);
     }
+  }
+
+  /** Logs each change of a worker's state; `dbg logs --events` shows them. */
+  #tell(name: string, old: State | undefined, state: State, message: string): void {
+    const { log } = this.#options;
+    const cause = state.kind === 'backoff' ? state.cause : endBetween(old, state);
+    if (cause !== null) log.error({ worker: name, cause }, `worker ${name}: ${describeCause(cause)}`);
+    else if (old?.kind !== state.kind)
+      log.info({ worker: name, state: state.kind }, `worker ${name}: ${message}`);
   }
 }
 

@@ -100,7 +100,12 @@ void t.test('the logs of a node outlive it, and say what is missing', async (t) 
       said.filter(({ kind }) => kind === 'gap'),
       [],
     );
-    const stops = said.filter((record) => record.kind !== 'gap' && record.line.includes('"state":"stopped"'));
+    const stops = said.filter(
+      (record) =>
+        record.kind !== 'gap' &&
+        record.component === 'hamlet.kubelet' &&
+        record.line.includes('"state":"stopped"'),
+    );
     t.ok(stops.length >= componentNames.length, 'the kubelet thread has told of all that it stopped');
   });
 

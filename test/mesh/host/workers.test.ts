@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { History } from '../../../src/host/history.js';
 import { Workers } from '../../../src/host/workers.js';
 import { client } from '../../../src/ipc/client.js';
+import { structureOf } from '../../../src/workers/logs/structure.js';
 import { poll } from '../../../src/lib/time.js';
 import { Mesh } from '../fixtures/mesh.js';
 import type { ProbeData } from '../fixtures/probe-worker.js';
@@ -57,7 +58,7 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
 }
 
 void t.test('a worker serves, and stops when it is told to', async (t) => {
-  const { workers, add, states, healthy, call } = await startWorkers(t);
+  const { workers, add, states, logged, healthy, call } = await startWorkers(t);
   t.notOk(workers.isHealthy('probe'));
   add('probe');
   await healthy(1);
@@ -65,6 +66,17 @@ void t.test('a worker serves, and stops when it is told to', async (t) => {
   t.match(await call.echo({ text: 'hello' }), { text: 'hello', source: 'main' });
   await workers.stop();
   t.same(states, ['probe starting', 'probe healthy', 'probe stopping', 'probe stopped']);
+  t.match(
+    logged.map((line) => JSON.parse(line) as object),
+    [
+      { level: 30, worker: 'probe', state: 'starting', msg: /^worker probe: / },
+      { level: 30, worker: 'probe', state: 'healthy', msg: 'worker probe: healthy' },
+      { level: 30, worker: 'probe', state: 'stopping', msg: 'worker probe: stopping' },
+      { level: 30, worker: 'probe', state: 'stopped', msg: /^worker probe: / },
+    ],
+    'each change of its state is in the log',
+  );
+  t.equal(structureOf(logged[1] ?? '', Date.now()).subject, 'hamlet.probe', 'and an event');
 });
 
 for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {

@@ -23,9 +23,13 @@ export function select(asked: readonly string[], names: readonly string[]): Read
   return new Set(names.filter((name) => chosen.has(name)));
 }
 
-/** Whether what was asked for has to do with `subject`, which need not have a log. */
+/**
+ * Whether what was asked for has to do with `subject`, which need not have a log. An object of the cluster ("Kind name";
+ * no component's name has a space) is the API server's.
+ */
 export function concerns(asked: readonly string[], subject: string, names: readonly string[]): boolean {
-  return asked.some((entry) => means(entry, subject, names));
+  const component = subject.includes(' ') ? 'kube.apiserver' : subject;
+  return asked.some((entry) => means(entry, component, names));
 }
 
 function means(entry: string, name: string, names: readonly string[]): boolean {

@@ -127,3 +127,12 @@ void t.test('names are compared piece by piece', (t) => {
   t.throws(() => select(['x'], ['kube.proxy']), { code: 'NOT_FOUND', details: { names: ['kube.proxy'] } });
   t.end();
 });
+
+void t.test('an object of the cluster is the business of the API server', (t) => {
+  const names = ['etcd', 'kube.apiserver', 'kube.proxy', 'hamlet', 'hamlet.reconciler'];
+  const object = 'ClusterRole hamlet:node-reader';
+  for (const asked of ['kube', 'kube.*', 'kube.apiserver']) t.ok(concerns([asked], object, names), asked);
+  for (const asked of ['etcd', 'kube.proxy', 'hamlet']) t.notOk(concerns([asked], object, names), asked);
+  t.ok(concerns(names, object, names), 'all logs');
+  t.end();
+});

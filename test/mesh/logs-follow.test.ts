@@ -146,6 +146,81 @@ void t.test('a filter holds for what is held and for what comes', async (t) => {
   }
 });
 
+void t.test('a filter holds for a subtree, for several logs and for events, held and to come', async (t) => {
+  const components = ['kube.apiserver', 'kube.proxy', 'etcd', 'kubelet', 'hamlet', 'hamlet.reconciler'];
+  await using node = await LogNode.start({ components });
+  const klog = (letter: string, text: string) => `${letter}1123 14:00:00.000000 1 a.go:1] ${text}`;
+  const own = (level: number, fields: object) => JSON.stringify({ level, time: 1, ...fields });
+  const written: readonly (readonly [string, string])[] = [
+    ['kube.apiserver', klog('I', 'red one')],
+    ['etcd', '{"level":"error","msg":"red two"}'],
+    ['kube.proxy', klog('E', 'red three')],
+    ['kubelet', klog('E', 'red four')],
+    ['kube.apiserver', klog('W', 'blue five')],
+    ['hamlet.reconciler', own(30, { object: 'ClusterRole hamlet:x', msg: 'red six' })],
+    ['hamlet.reconciler', own(40, { object: 'ClusterRole hamlet:x', msg: 'blue seven' })],
+    ['hamlet.reconciler', own(50, { msg: 'red eight, of no object' })],
+    ['hamlet', own(40, { component: 'kube.proxy', cause: 'x', msg: 'red nine' })],
+    ['hamlet', own(30, { worker: 'reconciler', state: 'healthy', msg: 'red ten' })],
+    ['etcd', 'plain red eleven'],
+    ['kube.proxy', 'plain blue twelve'],
+  ];
+  const kinds: readonly (readonly [Partial<FollowRequest>, readonly number[]])[] = [
+    [{ components: ['kube'] }, [1, 3, 5, 12]],
+    [{ components: ['kube'], minSeverity: 'warn' }, [3, 5]],
+    [{ components: ['kube.*'], text: 'red' }, [1, 3]],
+    [{ components: ['kube'], pattern: '^I.*red|twelve$' }, [1, 12]],
+    [{ components: ['etcd', 'kubelet'], minSeverity: 'warn' }, [2, 4]],
+    [{ components: ['kube.proxy', 'etcd'], text: 'red' }, [2, 3, 11]],
+    [{ components: ['kube'], events: true }, [1, 3, 5, 6, 7, 9, 12]],
+    [{ components: ['kube.apiserver'], events: true, minSeverity: 'warn' }, [5, 7]],
+    [{ components: ['kube.apiserver'], events: true, text: 'red' }, [1, 6]],
+    [{ components: ['kube.proxy'], events: true, text: 'red', minSeverity: 'warn' }, [3, 9]],
+    [{ components: ['etcd'], events: true }, [2, 11]],
+    [{ components: ['hamlet.*'], events: true }, [6, 7, 8, 10]],
+    [{ components, events: true, pattern: 'red (six|ten)' }, [6, 10]],
+  ];
+  let run = 0;
+  const writeAll = async (): Promise<void> => {
+    for (const [name, line] of written) {
+      run += 1;
+      await node.run(name, run, ['printf', '%s\\n', line]);
+    }
+  };
+  await writeAll();
+  const followers = await Promise.all(
+    kinds.map(async ([request]) => {
+      const reader = new Reader(request);
+      await reader.open(node.logs);
+      return reader;
+    }),
+  );
+  await writeAll();
+  for (const [i, [request, wanted]] of kinds.entries()) {
+    const what = JSON.stringify(request);
+    const once = wanted.map((number) => written[number - 1]?.join(' '));
+    const texts = (records: readonly LogRecord[]) =>
+      records.map((record) => `${record.component} ${textOf(record)}`);
+    t.same(texts(await collect(node.logs, request)), [...once, ...once], `held: ${what}`);
+    const tail = await collect(node.logs, { ...request, tail: once.length + 1 });
+    t.same(texts(tail), [once.at(-1), ...once], `the last ones: ${what}`);
+    const follower = followers[i];
+    if (follower === undefined) continue;
+    // Whatever comes beside what is wanted would have to be here when all logs have been read to their ends.
+    const ends = await Promise.all(
+      follower.positions.map(async ({ component }) => (await node.tail(component, 1))[0]),
+    );
+    const isAtEnd = () =>
+      ends.every((last) => {
+        const position = follower.positions.find(({ component }) => component === last?.component);
+        return (position?.next ?? 0) > (last?.sequence ?? Infinity);
+      });
+    await readUntil(follower, isAtEnd);
+    await follower.close();
+    t.same(texts(follower.lines), [...once, ...once], `followed: ${what}`);
+  }
+});
+
 void t.test('one run, or the one before', async (t) => {
   await using node = await LogNode.start({ components: ['etcd', 'containerd'] });
   for (const run of [1, 2, 3]) await node.run('etcd', run, shell(`echo etcd ${run}`));

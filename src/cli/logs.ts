@@ -73,8 +73,13 @@ Examples:
     }
     const endpoint = options.endpoint === undefined ? context.endpoint : endpointFrom(options.endpoint);
     const request = streamRequest(options, words);
-    if (isPlain(options, words)) await showTail(endpoint, words[0] ?? '', request.tailLines);
-    else await showRecords(endpoint, options, request);
+    const terminal = process.stdout.isTTY;
+    const coloured = terminal && hasColours(process.env);
+    if (isPlain(options, words) && request.tailLines <= heldLines && !coloured) {
+      await showTail(endpoint, words[0] ?? '', request.tailLines);
+    } else {
+      await showRecords(endpoint, options, request, { terminal, coloured });
+    }
     return 0;
   },
 };
@@ -82,7 +87,14 @@ Examples:
 const isSubtree = (word: string): boolean =>
   word.endsWith('.*') || (!logNames.includes(word) && logNames.some((name) => name.startsWith(`${word}.`)));
 
-/** The end of one log as it is: one answer of one call, the fastest way. */
+/** So many lines a node has in memory of each log; older ones only the stream reads, from disk. */
+const heldLines = 5_000;
+
+/** https://no-color.org */
+const hasColours = ({ NO_COLOR: noColour = '', TERM: kind }: NodeJS.ProcessEnv): boolean =>
+  noColour === '' && kind !== 'dumb';
+
+/** The end of one log as it is: one answer of one call, the fastest way. It tells no severity to colour a line by. */
 function isPlain(options: Options, words: readonly string[]): boolean {
   const rest = Object.keys(options).filter((name) => !['tail', 'endpoint'].includes(name));
   return rest.length === 0 && words.length === 1 && !words.some(isSubtree);
@@ -101,16 +113,14 @@ async function showRecords(
   endpoint: string,
   options: Options,
   request: StreamComponentLogsRequest,
+  { terminal, coloured }: Pick<FormatOptions, 'terminal' | 'coloured'>,
 ): Promise<void> {
   const { components, events } = request;
-  const terminal = process.stdout.isTTY;
-  const { NO_COLOR: noColour = '', TERM: kind } = process.env;
   const format: FormatOptions = {
     format: choice('--output', options.output ?? 'short', formats),
     named: events || components.length > 1 || components.some(isSubtree),
     terminal,
-    // https://no-color.org
-    coloured: terminal && noColour === '' && kind !== 'dumb',
+    coloured,
   };
   await showStream({
     endpoint,

@@ -180,7 +180,7 @@ void t.test('logs', async (t) => {
   t.equal((await dbg(['logs', 'huge'], { endpoint })).stdout.length, 2_000 * 16_385, 'more than 4 MiB');
 
   const terminal = spawn('script', ['-qec', `${process.execPath} ${dbgFile} logs containerd`, '/dev/null'], {
-    env: environment({ endpoint }),
+    env: environment({ endpoint, env: { NO_COLOR: '1' } }),
   });
   const shown = await ended(terminal);
   t.equal(shown.stdout.toString(), '\ufffd\\x00\ufffd\r\n\r\n\\x1b[31mred\r\n', 'a terminal is not steered');
@@ -198,6 +198,42 @@ void t.test('logs', async (t) => {
   });
   const failed = await ended(full);
   t.match([failed.code, failed.stderr], [1, /^dbg: ENOSPC/], 'a full disk is one');
+});
+
+void t.test('logs by the stream: more than memory holds, and in colours', async (t) => {
+  const records = ['error', 'info', 'warn'].map((severity, i) => ({
+    ...{ component: 'etcd', sequence: i, atMs: 0, monotonicUs: 0, run: 1, source: 'stderr', trueBytes: 4 },
+    ...{
+      data: Buffer.from(`a \x1b ${severity}`),
+      severity,
+      writtenAtMs: 0,
+      place: '',
+      subject: '',
+      gap: undefined,
+    },
+  }));
+  const asked: number[] = [];
+  const endpoint = await serveDebugApi(t, {
+    getComponentLogs: async () => ({ lines: [Buffer.from('from memory')] }),
+    async *streamComponentLogs({ tailLines }) {
+      asked.push(tailLines);
+      yield { records, positions: [] };
+    },
+  });
+  t.same(await run(['logs', '--tail', '5000', 'etcd'], endpoint), ['from memory\n', '', 0]);
+  const plain = 'a \x1b error\na \x1b info\na \x1b warn\n';
+  t.same(await run(['logs', '--tail', '5001', 'etcd'], endpoint), [plain, '', 0]);
+  const shown = async (env: NodeJS.ProcessEnv) => {
+    const command = `${process.execPath} ${dbgFile} logs etcd`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { env: environment({ endpoint, env }) });
+    return (await ended(child)).stdout.toString();
+  };
+  t.equal(
+    await shown({ TERM: 'xterm', NO_COLOR: '' }),
+    '\x1b[31ma \\x1b error\x1b[0m\r\na \\x1b info\r\n\x1b[33ma \\x1b warn\x1b[0m\r\n',
+  );
+  t.equal(await shown({ TERM: 'dumb', NO_COLOR: '' }), 'from memory\r\n');
+  t.same(asked, [5_001, 0]);
 });
 
 void t.test('condition', async (t) => {

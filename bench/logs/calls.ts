@@ -11,6 +11,7 @@ import { logs } from '../../src/ipc/services/logs.js';
 import { Mesh } from '../../test/mesh/fixtures/mesh.js';
 import { main, probe } from '../../test/mesh/fixtures/services.js';
 import { median } from '../median.js';
+import { diskBytes } from './hamlet.js';
 import { quantile } from './quantile.js';
 
 const calls = 4_000;
@@ -24,6 +25,7 @@ export async function callsBesideFlood(rounds: number): Promise<{ quietMs: numbe
     runsFile: path.join(folder, 'runs.json'),
     components: ['etcd'],
     own: [],
+    segments: { dir: path.join(folder, 'logs'), maxBytes: diskBytes },
   });
   const endpoints = [
     { name: 'main', serves: [main, host], calls: [probe, logs] },

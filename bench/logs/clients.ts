@@ -10,6 +10,7 @@ import { Pipes } from '../../src/host/pipes.js';
 import { DebugNode, freePort } from '../../test/mesh/debug-fixture.js';
 import { path as bareMethod, pass } from './bare-method.js';
 import { median } from '../median.js';
+import { diskBytes } from './hamlet.js';
 import { quantile } from './quantile.js';
 
 /** 1,000 lines a second for so many lines. */
@@ -138,6 +139,7 @@ class Node {
       runsFile: path.join(folder, 'runs.json'),
       components: ['etcd'],
       own: [],
+      segments: { dir: path.join(folder, 'logs'), maxBytes: diskBytes },
     });
     const port = await freePort();
     const debug = await DebugNode.start(port);

@@ -7,7 +7,7 @@ import { LogNode } from '../../test/mesh/fixtures/log-node.js';
 import type { Contender } from './contenders.js';
 
 /** A node's default. */
-const diskBytes = 256 * 1024 * 1024;
+export const diskBytes = 256 * 1024 * 1024;
 
 /** Longer than it takes to pack what waits to be packed. */
 const settleMs = 60_000;

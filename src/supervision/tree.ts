@@ -5,6 +5,7 @@ import type { Action, Cause, Outdated, Spec, State, TreeEvent } from './state.js
 
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Probe = Extract<TreeEvent, { kind: 'probe' }>;
+type Starting = Extract<State, { kind: 'starting' }>;
 type Stopping = Extract<State, { kind: 'stopping' }>;
 
 /** How long something that runs already, and should be ready by its age, may take to its first good probe. */
@@ -168,7 +169,7 @@ export class Tree {
     switch (state.kind) {
       case 'starting':
         if (probe.ok) node.state = { kind: 'healthy', sinceMs: nowMs - node.creditMs, failing: null };
-        else if (probe.message !== state.lastProbe) node.state = { ...state, lastProbe: probe.message };
+        else node.state = stillStarting(node.spec, state, probe, nowMs);
         return [];
       case 'healthy':
         if (!probe.ok) return this.#probeFailed(node, state, probe, nowMs);
@@ -303,6 +304,22 @@ export class Tree {
     node.state = { ...state, killed: true };
     return { kind: 'kill', name: node.spec.name };
   }
+}
+
+/**
+ * What a failed probe makes of something that starts. Who could not even be asked may have been ready for long: the time
+ * for it to answer begins when it can be, and then is as long as for one that is taken over.
+ */
+function stillStarting(
+  spec: Spec,
+  state: Starting,
+  { message, counts = true }: Probe,
+  nowMs: number,
+): Starting {
+  const { executedMs, lastProbe } = state;
+  if (counts || executedMs === null) return message === lastProbe ? state : { ...state, lastProbe: message };
+  const latestMs = nowMs - Math.max(0, spec.startTimeoutMs - adoptionPatienceMs);
+  return { ...state, lastProbe: message, executedMs: Math.max(executedMs, latestMs) };
 }
 
 /** Whether it does its work: healthy, and answering its probes. */

@@ -2,7 +2,7 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import net from 'node:net';
-import { HamletError } from '../../lib/errors.js';
+import { HamletError, isHamletError } from '../../lib/errors.js';
 
 /** No health endpoint has more to say than this; the rest of an answer is cut off. */
 const maxAnswerBytes = 64 * 1024;
@@ -28,6 +28,11 @@ export interface TlsCredentials {
 /** How a probe proves itself to a component and knows it; undefined until there is a PKI. */
 export type ProbeCredentials = () => TlsCredentials | undefined;
 
+/** Whether a probe failed before it had asked anybody. */
+export function isUnasked(error: unknown): boolean {
+  return isHamletError(error) && error.details.isUnasked === true;
+}
+
 /** Asks an HTTPS endpoint on loopback; throws UNAVAILABLE when its answer is not a 200. */
 export async function probeHttps(
   port: number,
@@ -36,7 +41,9 @@ export async function probeHttps(
   signal: AbortSignal,
 ): Promise<void> {
   const tls = credentials();
-  if (tls === undefined) throw unavailable('waits for its certificates');
+  if (tls === undefined) {
+    throw new HamletError('UNAVAILABLE', 'waits for its certificates', { details: { isUnasked: true } });
+  }
   await probeHttp({ port, path, tls }, signal);
 }
 

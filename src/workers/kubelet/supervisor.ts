@@ -15,6 +15,7 @@ import { Tree } from '../../supervision/tree.js';
 import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
 import { keep, type KeptCredentials } from './kept-credentials.js';
+import { isUnasked } from './probes.js';
 import type { RestartReport } from './restart-report.js';
 import { Waits, type WaitingFor } from './waits.js';
 import path from 'node:path';
@@ -304,7 +305,7 @@ export class Supervisor {
         await component.probe(limit.signal);
       } catch (error) {
         ok = false;
-        counts = !isShortage(error);
+        counts = !isShortage(error) && !isUnasked(error);
         message = messageOf(error);
       }
       if (signal.aborted) return;

@@ -135,6 +135,26 @@ void t.test('what should be ready by its age, and is not, has a shorter time tha
   t.same(h.after(1), ['start old', 'terminate new'], 'its start goes on from where it was');
 });
 
+void t.test('who cannot be asked yet is not given up, and has its time once it can be', async (t) => {
+  const h = new Harness([spec('a', [], { startTimeoutMs: 60_000 })]);
+  const unasked = () => h.handle({ kind: 'probe', name: 'a', ok: false, counts: false, message: 'no keys' });
+  h.handle({ kind: 'adopted', name: 'a', ageMs: 3_600_000 });
+  for (let waited = 0; waited < 120_000; waited += 10_000) {
+    t.same(unasked(), []);
+    t.same(h.after(10_000), []);
+  }
+  h.fails('a');
+  t.same(h.after(9_999), []);
+  t.same(h.after(1), ['terminate a'], '20 seconds after it could not be asked for the last time');
+
+  const young = new Harness([spec('a', [], { startTimeoutMs: 60_000 })]);
+  young.tick();
+  young.executed('a');
+  young.handle({ kind: 'probe', name: 'a', ok: false, counts: false, message: 'no keys' });
+  t.same(young.after(59_999), []);
+  t.same(young.after(1), ['terminate a'], 'its time does not begin anew');
+});
+
 void t.test('what runs with other settings goes and comes back at once, and it is no failure', async (t) => {
   const h = new Harness(threeLevels);
   h.handle({ kind: 'adopted', name: 'etcd' });

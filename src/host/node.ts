@@ -74,6 +74,11 @@ const maxHeapMb: Readonly<Record<WorkerName, number>> = {
 /** How long the pipes may keep what is written at the start, in milliseconds: they hold the first 64 KiB of each. */
 const logsDelayMs = 1_000;
 
+/** How long the certificates' thread waits for etcd's exec, in milliseconds: it has to be there when etcd serves. */
+const etcdDelayMs = 500;
+/** What a component's condition has for a reason before it is executed. */
+const notOnItsWay: readonly string[] = ['NotReported', 'Waiting', 'Preparing'];
+
 /** How long the components may take to stop altogether when nobody asks them in order, in milliseconds. */
 const stopTimeoutMs = 120_000;
 
@@ -233,10 +238,9 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     // Two threads at first, for debug calls and for etcd, because a small machine has no processor for more. What the
     // others read waits in its pipes, or for etcd. If the second fails, its log is what people will ask for.
     const isLoaded = ({ status, reason }: Condition) => status === 'true' || reason === 'backoff';
-    const loaded = board.when('hamlet.kubelet', isLoaded, signal);
-    // Should it fail, then the first start with secrets says so.
-    await secrets.prepare().catch(() => undefined);
-    await loaded;
+    await board.when('hamlet.kubelet', isLoaded, signal);
+    const isOnItsWay = ({ status, reason }: Condition) => status === 'true' || !notOnItsWay.includes(reason);
+    await board.when('etcd', isOnItsWay, AbortSignal.any([signal, AbortSignal.timeout(etcdDelayMs)]));
     start('certs', () => ({
       config,
       nodeName: name,
@@ -261,7 +265,6 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     await workers.stop();
     if (leave.aborted) await children.release();
     else await endTheRest();
-    if (!leave.aborted) await secrets.close();
     report.close();
     await history.written();
     await logKeeper.stop();

@@ -43,18 +43,6 @@ export class Secrets {
     return path.join(this.#root, name);
   }
 
-  /** Mounts the ramfs ahead, so that the first start with secrets need not wait for it. Throws INTERNAL when it cannot. */
-  async prepare(): Promise<void> {
-    await this.#inTurn(() => this.#mount('the components'));
-  }
-
-  /** Takes the mount away when no component has secrets: what was prepared may never have been used. */
-  async close(): Promise<void> {
-    await this.#inTurn(async () => {
-      if (this.#names.length === 0) await this.#unmount();
-    });
-  }
-
   /** Gives a component these files, and nothing of what it had. Throws INTERNAL when the mount fails. */
   async provide(name: string, files: readonly SecretFile[]): Promise<void> {
     const wrong = files.find((file) => file.name !== path.basename(file.name));

@@ -7,7 +7,7 @@ import { containerdSocket, runPaths } from '../../src/platform/paths.js';
 import { imageArchive } from '../../src/provision/image-archive.js';
 import { writeConfiguration, type Context } from '../../src/workers/kubelet/component.js';
 import { containerd } from '../../src/workers/kubelet/components/containerd.js';
-import { notReady } from '../../src/workers/kubelet/cri.js';
+import { callCri, imageTags, notReady } from '../../src/workers/kubelet/cri.js';
 import { ImageImporter } from '../../src/workers/kubelet/images.js';
 import { probeGrpc } from '../../src/workers/kubelet/probes.js';
 import { ComponentProcess, contextHere, never } from './component-process.js';
@@ -29,6 +29,13 @@ async function ctr(context: Context, ...args: readonly string[]): Promise<string
   const { code, stdout, stderr } = await run(context.components.ctr, words);
   if (code !== 0) throw new Error(stderr);
   return stdout;
+}
+
+/** What CRI says that the images are called. */
+async function tagsOf(context: Context, signal = never): Promise<string[]> {
+  return imageTags(
+    await callCri(containerdSocket(context.config.paths.run), 'ImageService/ListImages', signal),
+  );
 }
 
 /** What the images are called; each has its digest as another name. */
@@ -53,6 +60,7 @@ function startImporter(t: Test, context: Context) {
       const { code, stdout, stderr } = await run(file, args);
       return { code, output: stdout + stderr };
     },
+    (signal) => tagsOf(context, signal),
     log,
   );
   const start = async () => {
@@ -162,6 +170,8 @@ void t.test(
     writeFileSync(file('a.tar'), archive('hamlet.test/a:2'));
     await imported('hamlet.test/a:2');
     t.same(errors(), []);
+    const hasPause = async () => (await tagsOf(context)).includes('hamlet.test/pause:1') || undefined;
+    await poll(hasPause, { everyMs: 50, timeoutMs: 20_000, what: 'the pause image in the list of CRI' });
     rmSync(context.components.pauseImage.archive);
   },
 );

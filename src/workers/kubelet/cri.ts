@@ -1,8 +1,22 @@
 import { ProtoReader } from '../../lib/protobuf.js';
+import { probeGrpc } from './probes.js';
 
 /** A field with a length, as the tag on the wire has it. */
 const delimited = (field: number): number => field * 8 + 2;
 const varint = (field: number): number => field * 8;
+
+/**
+ * Makes one of CRI's calls that need no request. containerd up to 1.5 has only the older name of the same messages.
+ * Throws as probeGrpc() does.
+ */
+export async function callCri(socket: string, method: string, signal: AbortSignal): Promise<Buffer> {
+  try {
+    return await probeGrpc(socket, `/runtime.v1.${method}`, signal);
+  } catch (error) {
+    if (!String(error).includes('status 12')) throw error;
+    return probeGrpc(socket, `/runtime.v1alpha2.${method}`, signal);
+  }
+}
 
 interface Condition {
   readonly type: string;
@@ -23,12 +37,20 @@ export function notReady(response: Uint8Array, conditionType: string): string | 
   return condition.holds ? undefined : `${conditionType} is false: ${condition.why}`.replace(/: $/, '');
 }
 
-/** Everything in field 1 of a message. */
-function messages(bytes: Uint8Array): Uint8Array[] {
+/**
+ * The names of all images in CRI's ListImagesResponse: field 1 is a repeated image, whose field 2 is its repeated tag.
+ * Throws INVALID_ARGUMENT for what is no such message.
+ */
+export function imageTags(response: Uint8Array): string[] {
+  return messages(response).flatMap((image) => messages(image, 2).map((tag) => Buffer.from(tag).toString()));
+}
+
+/** Everything in a field of a message. */
+function messages(bytes: Uint8Array, field = 1): Uint8Array[] {
   const found: Uint8Array[] = [];
   const reader = new ProtoReader(bytes);
   while (reader.next()) {
-    if (reader.tag === delimited(1)) found.push(reader.bytes());
+    if (reader.tag === delimited(field)) found.push(reader.bytes());
     else reader.skip();
   }
   return found;

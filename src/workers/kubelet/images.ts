@@ -17,6 +17,9 @@ export type RunCommand = (
   signal: AbortSignal,
 ) => Promise<{ readonly code: number | null; readonly output: string }>;
 
+/** The names of all images that containerd has. Throws when it does not answer. */
+export type ListTags = (signal: AbortSignal) => Promise<readonly string[]>;
+
 /**
  * Imports the image archives of a folder into containerd: all of them when containerd has come up, and each one that
  * is added or replaced later. That is how a node without a registry gets its images. One that cannot be imported is
@@ -25,6 +28,7 @@ export type RunCommand = (
 export class ImageImporter {
   readonly #context: Context;
   readonly #run: RunCommand;
+  readonly #tags: ListTags;
   readonly #log: Logger;
   /** What has been imported, and what could not be, by identity(). */
   readonly #done = new Set<string>();
@@ -33,9 +37,10 @@ export class ImageImporter {
   /** Archives are imported one after the other: containerd has other things to do as well. */
   #last = Promise.resolve();
 
-  constructor(context: Context, run: RunCommand, log: Logger) {
+  constructor(context: Context, run: RunCommand, tags: ListTags, log: Logger) {
     this.#context = context;
     this.#run = run;
+    this.#tags = tags;
     this.#log = log;
   }
 
@@ -87,11 +92,13 @@ export class ImageImporter {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    for (const file of [this.#context.components.pauseImage.archive, ...this.#archives()]) {
+    const { archive, ref } = this.#context.components.pauseImage;
+    for (const file of [archive, ...this.#archives()]) {
       const key = identity(file);
       if (key === undefined || this.#done.has(key) || this.#failed.has(key)) continue;
       try {
-        await this.#import(file, signal);
+        // Its name has its version; and every start of a node would wait for another import of the same.
+        if (file !== archive || !(await this.#has(ref, signal))) await this.#import(file, signal);
         this.#done.add(key);
       } catch (error) {
         if (signal.aborted) return;
@@ -100,6 +107,14 @@ export class ImageImporter {
         if (identity(file) !== key) continue;
         this.#log.error({ file, reason: messageOf(error) }, `${file} was not imported`);
       }
+    }
+  }
+
+  async #has(ref: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#tags(signal)).includes(ref);
+    } catch {
+      return false;
     }
   }
 

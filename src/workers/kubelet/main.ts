@@ -6,12 +6,14 @@ import { kubelet } from '../../ipc/services/kubelet.js';
 import { logs } from '../../ipc/services/logs.js';
 import { firstAddress } from '../../platform/addresses.js';
 import { features } from '../../platform/kubernetes-versions.js';
+import { containerdSocket } from '../../platform/paths.js';
 import { NodeKeySealer } from '../../platform/sealer.js';
 import type { State } from '../../supervision/state.js';
 import { runWorker } from '../run.js';
 import type { Context, KubeletData } from './component.js';
 import { allComponents } from './components/index.js';
 import { ImageImporter } from './images.js';
+import { callCri, imageTags } from './cri.js';
 import { KeptCredentials } from './kept-credentials.js';
 import { masterCredentials } from './master.js';
 import { followRenewals } from './renewals.js';
@@ -24,10 +26,13 @@ const importTimeoutMs = 600_000;
 void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
   const hostClient = client(connection, host);
   const certsClient = client(connection, certs);
+  const { paths, network } = data.config;
   const context: Context = { ...data, features: features(data.components.kubernetesVersion) };
   const images = new ImageImporter(
     context,
     (argv, signal) => hostClient.run({ argv: [...argv], env: {} }, { signal, deadlineMs: importTimeoutMs }),
+    async (signal) =>
+      imageTags(await callCri(containerdSocket(paths.run), 'ImageService/ListImages', signal)),
     log,
   );
   const credentials = masterCredentials(certsClient, signal);
@@ -53,7 +58,6 @@ void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
     log,
     signal,
   });
-  const { paths, network } = data.config;
   const kept = new KeptCredentials({
     folder: paths.state,
     sealer: new NodeKeySealer(data.sealingKey),

@@ -145,22 +145,3 @@ void t.test('only plain names of files are taken', { skip: unprivileged }, async
   }
   t.same(mountsBelow(root), [], 'nothing is mounted for them');
 });
-
-void t.test(
-  'what is mounted ahead goes when nobody has had any use for it',
-  { skip: unprivileged },
-  async (t) => {
-    const { secrets, root } = makeSecrets(t);
-    await secrets.prepare();
-    await secrets.provide('kube.proxy', [{ name: 'a.key', data: data('secret') }]);
-    t.match(mountsBelow(root), [{ point: root, type: 'ramfs' }], 'there is one mount');
-    await secrets.close();
-    t.equal(mountsBelow(root).length, 1, 'somebody has secrets');
-    await secrets.remove('kube.proxy');
-    t.same(mountsBelow(root), []);
-    await secrets.prepare();
-    t.equal(mountsBelow(root).length, 1);
-    await secrets.close();
-    t.same(mountsBelow(root), []);
-  },
-);

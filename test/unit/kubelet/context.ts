@@ -54,7 +54,7 @@ export function makeContext({
 }
 
 export function importer(context: Context, run: RunCommand): ImageImporter {
-  return new ImageImporter(context, run, silent);
+  return new ImageImporter(context, run, async () => [], silent);
 }
 
 /** All components by their names. */

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ProtoWriter } from '../../../src/lib/protobuf.js';
-import { notReady } from '../../../src/workers/kubelet/cri.js';
+import { imageTags, notReady } from '../../../src/workers/kubelet/cri.js';
 
 interface Condition {
   readonly type: string;
@@ -73,4 +73,20 @@ void t.test('an answer that was cut off is no answer', async (t) => {
   }
   t.throws(() => notReady(whole.subarray(0, whole.length - 1), 'RuntimeReady'), { code: 'INVALID_ARGUMENT' });
   t.throws(() => notReady(Buffer.from('hello'), 'RuntimeReady'), { code: 'INVALID_ARGUMENT' });
+});
+
+void t.test('the names of images are read from a list of them', async (t) => {
+  const image = (id: string, ...tags: readonly string[]) => {
+    const writer = new ProtoWriter();
+    writer.string(1, id);
+    for (const tag of tags) writer.string(2, tag);
+    writer.string(3, 'example.com/a@sha256:00');
+    return writer.finish();
+  };
+  const list = new ProtoWriter();
+  list.bytes(1, image('sha256:1', 'example.com/pause:1', 'example.com/pause:latest'));
+  list.bytes(1, image('sha256:2'));
+  t.same(imageTags(list.finish()), ['example.com/pause:1', 'example.com/pause:latest']);
+  t.same(imageTags(Buffer.alloc(0)), []);
+  t.throws(() => imageTags(Buffer.from([0x0a, 0x7f])), { code: 'INVALID_ARGUMENT' });
 });

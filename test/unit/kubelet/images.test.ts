@@ -4,13 +4,14 @@ import t, { type Test } from 'tap';
 import { pino } from 'pino';
 import { HamletError } from '../../../src/lib/errors.js';
 import { poll } from '../../../src/lib/time.js';
-import { ImageImporter, type RunCommand } from '../../../src/workers/kubelet/images.js';
+import { ImageImporter, type ListTags, type RunCommand } from '../../../src/workers/kubelet/images.js';
 import { makeContext } from './context.js';
 
 /** An importer on a folder of its own. What it runs is the test's; the real one is tried in test/node. */
 function makeImporter(
   t: Test,
   importing: (file: string, signal: AbortSignal) => Promise<string> | string = () => '',
+  tags: ListTags = async () => ['example.com/pause:1'],
 ) {
   const folder = path.join(t.testdir(), 'images');
   const tried: string[] = [];
@@ -41,7 +42,7 @@ function makeImporter(
     {},
     { write: (line: string) => void logged.push(JSON.parse(line) as (typeof logged)[number]) },
   );
-  const images = new ImageImporter(context, run, log);
+  const images = new ImageImporter(context, run, tags, log);
   const put = (name: string, content = name) => writeFileSync(path.join(folder, name), content);
   const errors = () => logged.filter(({ level }) => level >= 50);
   return { images, tried, errors, put, folder, stop };
@@ -57,6 +58,29 @@ void t.test('at first the pause image is imported, then every archive in the fol
   images.start(stop.signal);
   await images.imported(never);
   t.same(tried, ['pause.tar', 'a.tar.gz', 'b.tar', 'c.tgz']);
+});
+
+void t.test('a pause image that containerd has is not imported again', async (t) => {
+  const there = makeImporter(
+    t,
+    () => '',
+    async () => ['other', 'pause'],
+  );
+  there.put('a.tar');
+  there.images.start(there.stop.signal);
+  await there.images.imported(never);
+  t.same(there.tried, ['a.tar'], 'what a person has put there is, for it may have changed');
+});
+
+void t.test('where nobody knows whether containerd has the pause image it is imported', async (t) => {
+  const { images, tried, stop } = makeImporter(
+    t,
+    () => '',
+    () => Promise.reject(new HamletError('UNAVAILABLE', 'no answer')),
+  );
+  images.start(stop.signal);
+  await images.imported(never);
+  t.same(tried, ['pause.tar']);
 });
 
 void t.test('what is added or replaced later is imported, and nothing twice', async (t) => {

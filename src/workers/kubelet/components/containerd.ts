@@ -3,8 +3,7 @@ import { ensureFolder } from '../../../lib/files.js';
 import { containerdSocket, runPaths } from '../../../platform/paths.js';
 import { cniConfiguration } from '../cni.js';
 import { usual, type Component, type Context } from '../component.js';
-import { probeGrpc } from '../probes.js';
-import { notReady } from '../cri.js';
+import { callCri, notReady } from '../cri.js';
 
 /** containerd with its CRI plugin; its containers belong to its shims and outlive it. */
 export function containerd(context: Context): Component {
@@ -39,21 +38,11 @@ export function containerd(context: Context): Component {
       ],
     }),
     async probe(signal) {
-      const reply = await criStatus(containerdSocket(paths.run), signal);
+      const reply = await callCri(containerdSocket(paths.run), 'RuntimeService/Status', signal);
       const problem = notReady(reply, 'RuntimeReady');
       if (problem !== undefined) throw new Error(problem);
     },
   };
-}
-
-async function criStatus(socket: string, signal: AbortSignal): Promise<Buffer> {
-  try {
-    return await probeGrpc(socket, '/runtime.v1.RuntimeService/Status', signal);
-  } catch (error) {
-    // containerd up to 1.5 has only the older name of the same message.
-    if (!String(error).includes('status 12')) throw error;
-    return probeGrpc(socket, '/runtime.v1alpha2.RuntimeService/Status', signal);
-  }
 }
 
 /** The settings that differ from containerd's own; the rest stays as it is (containerd-config.toml(5)). */

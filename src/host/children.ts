@@ -284,7 +284,9 @@ export class Children {
   #set(child: Child): void {
     this.#table.set(child.name, child);
     this.#changes.send(child);
-    this.#write();
+    // What has ended is soon started again, and that is written at once. Until then the file has one that runs no more.
+    if (child.exit === null) this.#write();
+    else setImmediate(() => this.#write());
   }
 
   #write(): void {

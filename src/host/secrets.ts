@@ -82,6 +82,8 @@ export class Secrets {
 
   /** Takes a component's secrets away; there may be none. */
   async remove(name: string): Promise<void> {
+    // Most of those that end had none, and their next start need not wait for this.
+    if (!existsSync(this.folder(name))) return;
     await this.#inTurn(async () => {
       this.#clear(name);
       if (this.#names.length === 0) await this.#unmount();

@@ -8,9 +8,16 @@ import { setFlagsFromString } from 'node:v8';
  * little alive, and V8 never gives back what the loading of modules made it take: 2 MB a thread, which a node has six
  * of (docs/adr/one-file-per-thread.md). `resourceLimits` of a worker has the same limit, and no effect on this.
  *
+ * V8 throws away the code of functions that have not been called for a while, and what a restart needs is called once in a
+ * month: it would have to be compiled while a component waits for its next start.
+ *
  * The logs thread matches expressions with the second engine. It sets this too, for when it runs alone.
  */
-export const v8Options = ['--max-semi-space-size=1', '--enable-experimental-regexp-engine'] as const;
+export const v8Options = [
+  '--max-semi-space-size=1',
+  '--enable-experimental-regexp-engine',
+  '--no-flush-bytecode',
+] as const;
 
 /** Sets V8's options for the threads that are started from now on. */
 export function setV8Options(): void {

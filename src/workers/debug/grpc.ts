@@ -14,9 +14,10 @@ import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
 import { admission, Unreadable, type Terms } from './admission.js';
 import { CallBudget, limits, Refusals, type RefusalLog } from './limits.js';
-import { Gate, listenTcp, listenUnix, type OnConnection } from './listener.js';
+import { Gate, listenUnix, type OnConnection } from './listener.js';
 import type { Peer, Role } from './peer.js';
 import { http2ServerOf, Streams } from './streams.js';
+import { TcpDoor } from './tcp-door.js';
 
 /** A message travels in an HTTP/2 trailer, where every byte may become three. Node refuses trailers of 64 KiB. */
 const maxMessageChars = 4_096;
@@ -58,6 +59,7 @@ export type MethodRoles<S extends ServiceTable> = { readonly [K in keyof S]: Exc
 /** Where refusals and unexpected errors are written: any pino logger. */
 export interface DebugLog extends RefusalLog {
   error(fields: { readonly err: unknown }, message: string): void;
+  info(fields: object, message: string): void;
 }
 
 export interface ListenOptions<S extends ServiceTable> {
@@ -110,7 +112,8 @@ type StreamHandler = (request: unknown, call: DebugCall) => AsyncIterable<unknow
 
 /**
  * Serves `service` over gRPC on a Unix socket and on a loopback port. Who calls is known by the connection, which is
- * why connections are taken here and handed to gRPC. Throws what listenUnix() and listenTcp() throw.
+ * why connections are taken here and handed to gRPC. A port that is taken is waited for where there is the socket.
+ * Throws what listenUnix() throws, and without a socket what listenTcp() does.
  */
 export async function listen<S extends ServiceTable>(
   service: S,
@@ -150,11 +153,12 @@ export async function listen<S extends ServiceTable>(
     peers.add(socket, peer);
     injector.injectConnection(socket);
   };
-  const tcpGate = new Gate(refusals);
-  const tcp = await listenTcp(options.address, options.port, tcpGate, take);
+  const { socket, address, port, log } = options;
   // All who may open the socket are one caller.
   const unixGate = new Gate(refusals, { ofCaller: limits.maxConnections });
-  const unix = options.socket === undefined ? undefined : await listenUnix(options.socket, unixGate, take);
+  const unix = socket === undefined ? undefined : await listenUnix(socket, unixGate, take);
+  const gate = new Gate(refusals);
+  const tcp = await TcpDoor.open({ address, port, gate, take, mayWait: unix !== undefined, log });
   return {
     port: tcp.port,
     take,
@@ -163,7 +167,7 @@ export async function listen<S extends ServiceTable>(
       tcp.close();
       unix?.close();
       injector.drain(patienceMs);
-      await Promise.all([tcpGate.close(patienceMs), unixGate.close(patienceMs)]);
+      await Promise.all([gate.close(patienceMs), unixGate.close(patienceMs)]);
       server.forceShutdown();
     },
   };

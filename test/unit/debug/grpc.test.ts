@@ -21,6 +21,7 @@ void t.test('what is no method and what is no message is refused and logged', as
     roles: { getCondition: 'read' },
     log: {
       error: (fields, message) => t.fail(message, fields),
+      info: () => undefined,
       warn: (_fields, message) => void lines.push(message.replace(/user \d+/, 'a user')),
     },
   });

@@ -89,7 +89,14 @@ function hashSources() {
   const files = sourceFolders
     .filter((folder) => existsSync(inRoot(folder)))
     .flatMap((folder) => listFiles(folder));
-  for (const file of ['package-lock.json', 'tsconfig.json', 'scripts/bundle.mjs', ...files.sort()]) {
+  for (const file of [
+    'package-lock.json',
+    'tsconfig.json',
+    'scripts/bundle.mjs',
+    'scripts/compile.cjs',
+    'scripts/entry.cjs',
+    ...files.sort(),
+  ]) {
     hash
       .update(`${file}\0`)
       .update(readFileSync(inRoot(file)))

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 /** All but the unit suite start whole sets of threads and processes: one file at a time. */
 const suites = {
-  unit: ['--jobs=2', '--timeout=120'],
+  unit: ['--jobs=2', '--timeout=300'],
   mesh: ['--jobs=1', '--timeout=180'],
   node: ['--jobs=1', '--timeout=900'],
   kubernetes: ['--jobs=1', '--timeout=900'],

@@ -26,8 +26,9 @@ const knownWaits: Readonly<Record<string, readonly string[]>> = {
   PKIReady: ['hamlet.certs', 'etcd'],
   APIServerReady: ['kube.apiserver'],
   BuiltinsReady: ['hamlet.reconciler', 'kube.apiserver'],
-  [answers]: ['PKIReady'],
-  [listens]: ['PKIReady'],
+  // With kept credentials the API server does not wait for the PKI.
+  [answers]: ['etcd', 'PKIReady'],
+  [listens]: ['etcd', 'PKIReady'],
   ImagesImported: ['containerd'],
   NodeReady: ['hamlet.reconciler', answers, 'kube.kubelet'],
 };

@@ -23,6 +23,8 @@ const tellsOfFullDisk = /no space|is left of/i;
 const daySeconds = 86_400;
 /** The component that dies while something else is wrong; nothing needs it. */
 const victim = 'kube.scheduler';
+/** Who has certificates: those that a wrong clock has issued are good for nothing when it is right, and are replaced. */
+const certified = componentNames.filter((name) => name.startsWith('kube.'));
 
 /** Everything that can be done to the node, each under a name of its own. */
 export const faults: readonly Fault[] = [
@@ -81,9 +83,9 @@ export const faults: readonly Fault[] = [
   packets('a fifth of the loopback packets lost', { kind: 'lost', share: 0.2 }),
   packets('all loopback packets lost', { kind: 'lost', share: 1 }),
   packets('loopback packets delayed', { kind: 'delayed', kbits: 500 }),
-  clock('clock a year ahead', () => 365 * daySeconds),
-  clock('clock an hour back', () => -3_600),
-  clock('clock in 1970', () => 60 - Date.now() / 1_000),
+  clock('clock a year ahead', () => 365 * daySeconds, certified),
+  clock('clock an hour back', () => -3_600, [victim]),
+  clock('clock in 1970', () => 60 - Date.now() / 1_000, certified),
 ];
 
 /** A component that dies, or hangs; over when another process does its work. */
@@ -168,10 +170,10 @@ function packets(name: string, trouble: Trouble): Fault {
 }
 
 /** While the clock is wrong a component dies. It comes back at once, unless nothing is valid at that time. */
-function clock(name: string, seconds: () => number): Fault {
+function clock(name: string, seconds: () => number, ends: readonly string[]): Fault {
   return {
     name,
-    ends: [victim],
+    ends,
     tells: /the clock was set/,
     async inject(node, signal) {
       const { pid } = node.component(victim);

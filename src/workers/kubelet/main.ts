@@ -78,6 +78,7 @@ void runWorker<KubeletData>('kubelet', ({ connection, data, signal, log }) => {
     components,
     stateFolder: paths.kubeletPki,
     kept,
+    isStarting: (name) => supervisor.isStarting(name),
     restart: (name) => supervisor.restart(name),
     certs: certsClient,
     host: hostClient,

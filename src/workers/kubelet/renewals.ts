@@ -26,6 +26,8 @@ export interface RenewalsOptions {
   /** Where the files lie that outlive their component. */
   readonly stateFolder: string;
   readonly kept: KeptCredentials;
+  /** Whether a component runs and has yet to become ready. */
+  readonly isStarting: (name: string) => boolean;
   /** Has the supervisor end a component and start it again. */
   readonly restart: (name: string) => void;
   readonly certs: Pick<Client<typeof certs>, 'credentials' | 'delivered' | 'renewals'>;
@@ -84,7 +86,9 @@ async function refresh(component: Component, urgency: Urgency, options: Renewals
     );
     if (changed.length === 0) return true;
     const wanted = files.filter((file) => changed.includes(file.name));
-    if (changed.every((file) => reloads.includes(file))) {
+    // What is not ready may be so for want of these, and it would read them again in a minute.
+    const canReload = changed.every((file) => reloads.includes(file)) && !options.isStarting(name);
+    if (canReload) {
       await replace(component, wanted, options);
       log.info({ component: name, files: changed }, `${name} gets its renewed certificates`);
       if (await serves(component, wanted, signal)) return true;

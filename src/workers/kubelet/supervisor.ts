@@ -102,6 +102,10 @@ export class Supervisor {
     return this.#killed;
   }
 
+  isStarting(name: string): boolean {
+    return this.#tree.state(name).kind === 'starting';
+  }
+
   /** Ends a component that has old credentials, and starts it with new ones. Nothing happens to one that does not run. */
   restart(name: string): void {
     this.#handle({ kind: 'outdated', name, what: 'credentials' });

@@ -50,6 +50,7 @@ void t.test(
       components,
       stateFolder,
       kept: new KeptCredentials({ folder: stateFolder, sealer, facts: [], now: Date.now }),
+      isStarting: () => false,
       restart: (name) => t.fail(`${name} reads everything again by itself`),
       certs,
       host,
@@ -69,5 +70,55 @@ void t.test(
     t.ok(given.includes('kube.apiserver'));
     stop.abort();
     await followed;
+  },
+);
+
+void t.test(
+  'what is not ready yet is started again with renewed certificates, though it would read them',
+  async (t) => {
+    const stop = new AbortController();
+    const { signal } = stop;
+    t.teardown(() => stop.abort());
+    const [replaced, restarted]: [string[], string[]] = [[], []];
+    const followed = followRenewals({
+      components: Object.values(policyOf()).filter(({ name }) => name === 'kube.apiserver'),
+      stateFolder: t.testdir(),
+      kept: new KeptCredentials({
+        folder: t.testdir(),
+        sealer: new NodeKeySealer(randomBytes(32)),
+        facts: [],
+        now: Date.now,
+      }),
+      isStarting: () => true,
+      restart: (name) => restarted.push(name),
+      certs: {
+        credentials: async () => ({ files: [{ name: 'ca.crt', data: Buffer.from('new') }] }),
+        delivered: async () => {
+          stop.abort();
+          return {};
+        },
+        async *renewals() {
+          yield { revision: 1, thorough: false, overdue: false };
+        },
+      },
+      host: {
+        changedSecrets: async () => ({ changed: ['ca.crt'] }),
+        replaceSecrets: async ({ name }) => {
+          replaced.push(name);
+          return {};
+        },
+        async *conditions() {
+          const apiserver = { name: 'kube.apiserver', message: '', sinceMs: 0 };
+          yield { conditions: [], snapshot: true };
+          yield { conditions: [{ ...apiserver, status: 'false', reason: 'Stopping' }], snapshot: false };
+          yield { conditions: [{ ...apiserver, status: 'true', reason: '' }], snapshot: false };
+        },
+      },
+      log: silent,
+      signal,
+    });
+    await followed;
+    t.same(restarted, ['kube.apiserver']);
+    t.same(replaced, []);
   },
 );

@@ -154,9 +154,13 @@ export class BootTimeline {
   }
 }
 
-/** Until when something can have held a step up: a component until its execution, a thread until it was started. */
+/**
+ * Until when something can have held a step up: a component until its execution, and so what only its own start takes
+ * after that; a thread until it was started.
+ */
 function heldUntilMs({ name, beganMs, executedMs, doneMs }: BootStep): number | null {
-  return executedMs ?? (threads.has(name) ? beganMs : null) ?? doneMs;
+  const isHeldBefore = threads.has(name) || name === answers || name === listens;
+  return executedMs ?? (isHeldBefore ? beganMs : null) ?? doneMs;
 }
 
 /**

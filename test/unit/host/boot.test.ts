@@ -26,6 +26,18 @@ function start() {
   return { boot, set, step };
 }
 
+void t.test('an API server that did not wait for the PKI leaves it off the path', async (t) => {
+  const { boot, set } = start();
+  await set('etcd', 'Starting');
+  await set('etcd', '');
+  await set('kube.apiserver', 'Preparing');
+  await set('kube.apiserver', 'Starting');
+  await set('PKIReady', '');
+  await set('NodeReady', 'NotRegistered');
+  await set('NodeReady', '');
+  t.same(criticalPath(boot.steps).slice(-3), ['etcd', 'APIServerAnswers', 'NodeReady']);
+});
+
 void t.test('a start is recorded step by step, with what each step waited for', async (t) => {
   const { boot, set, step } = start();
   const found = boot.begin('components');

@@ -36,7 +36,11 @@ export async function serveDebugApi(t: Test, handlers: Partial<DebugHandlers>): 
       address: '127.0.0.1',
       port: 0,
       roles: debugRoles,
-      log: { error: (fields, message) => t.fail(message, fields), warn: () => undefined, info: () => undefined },
+      log: {
+        error: (fields, message) => t.fail(message, fields),
+        warn: () => undefined,
+        info: () => undefined,
+      },
     },
   );
   t.teardown(() => server.close(0));

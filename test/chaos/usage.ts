@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { standbyName } from '../../src/host/launcher.js';
 
 /** What a node takes of its machine. */
 export interface Usage {
@@ -35,9 +36,6 @@ export function inWords(usage: Usage): string {
  * one of the others.
  */
 const passing = /^(node|runc|kubectl|gcc|iptables|ip6tables|nsenter|mount|umount|sleep)$/;
-
-/** What such a shell has for its $0 (sh(1)); the command that it waits with follows. */
-const standbyName = 'hamlet-standby';
 
 /** What a process is to its node. */
 export type Kind = 'lasting' | 'passing' | { readonly standbyFor: string };

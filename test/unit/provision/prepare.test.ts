@@ -43,7 +43,11 @@ function project(t: Test) {
     'tsconfig.json': '{}',
     src: { 'kept.ts': 'export const kept = 1;\n', 'goes.ts': 'export const goes = 1;\n' },
     'npm.js': npm,
-    scripts: { 'bundle.mjs': "// In place of the bundler, which is the compiler's business too.\n" },
+    scripts: {
+      'bundle.mjs': "// In place of the bundler, which is the compiler's business too.\n",
+      'compile.cjs': '',
+      'entry.cjs': '',
+    },
     node_modules: { typescript: { 'package.json': '{}', bin: { tsc } } },
   });
   for (const name of ['start.mjs', 'prepare.mjs']) {
@@ -103,6 +107,16 @@ void t.test('other dependencies are installed, those of other platforms are not 
   t.match(buildOnly(), { status: 0, installed: true });
   rmSync(file('node_modules/.package-lock.json'));
   t.match(buildOnly(), { status: 0, installed: true }, 'an installation that was cut off');
+});
+
+void t.test('what makes and runs the bundles counts as a source', async (t) => {
+  const { file, buildOnly } = project(t);
+  buildOnly();
+  for (const name of ['bundle.mjs', 'compile.cjs', 'entry.cjs']) {
+    writeFileSync(file('scripts', name), '// Changed.\n');
+    t.match(buildOnly(), { status: 0, compiled: true }, name);
+    t.match(buildOnly(), { status: 0, compiled: false }, name);
+  }
 });
 
 void t.test('a source that does not compile stops it, and says where', async (t) => {

@@ -1,61 +1,18 @@
 import type { ChildProcess } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
-import type { Log } from '../lib/log.js';
-import { oomKills, wasOomKilled } from '../platform/oom.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { stopPatienceMs } from '../platform/stop-patience.js';
+import type { ChildNews, ChildrenOptions, Takeover } from './children-options.js';
 import { readTable, writeTable } from './children-table.js';
 import { checkProgram } from './exec.js';
-import { hasEnded, Launcher, type Output } from './launcher.js';
+import { hasEnded, Launcher } from './launcher.js';
 import { endOrphans, findStrays, sortLeftovers } from './leftovers.js';
+import { OomEnds } from './oom-ends.js';
 import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
-import type { Secrets } from './secrets.js';
-
-/** Where the children's output goes (src/host/pipes.ts). */
-export interface Outputs {
-  openOutput(name: string, run: number): Output;
-  /** The number of the component's latest run, as far as its output has come here; 0 before the first. */
-  lastRun(name: string): number;
-  /** Says that what comes from now on belongs to this run. */
-  adopt(name: string, run: number): void;
-  /** Whether a process has the component's pipes as its stdout and stderr. */
-  isOutputOf(name: string, pid: number): boolean;
-  /** Resolves when all that the ended run wrote has been read. */
-  endRun(name: string): Promise<boolean>;
-  /** Where the components' stdout pipes are, by the components' names. */
-  readonly stdouts: ReadonlyMap<string, string>;
-}
-
-export interface ChildrenOptions {
-  /** The table's file; it tells the run after this one what may be left over. */
-  readonly file: string;
-  readonly secrets: Secrets;
-  readonly outputs: Outputs;
-  /** Told of what goes wrong where nobody waits for an answer. */
-  readonly log?: Log;
-  /** How long a component has run before its next start is prepared, in milliseconds; 10,000 unless given. */
-  readonly standbyDelayMs?: number;
-  /** How long what is ended may take to heed SIGTERM, by its name, in milliseconds; stop-patience.ts unless given. */
-  readonly endPatienceMs?: (name: string) => number;
-  /** Asks the kernel's log; for tests. */
-  readonly wasOomKilled?: typeof wasOomKilled;
-}
-
-export interface ChildNews {
-  readonly children: Child[];
-  readonly snapshot: boolean;
-}
-
-/** What became of an earlier run's children. */
-export interface Takeover {
-  /** By name. */
-  readonly adopted: readonly string[];
-  readonly ended: readonly string[];
-  /** Those that had ended by themselves. */
-  readonly gone: readonly Child[];
-}
+import { StandingStarts } from './standing-starts.js';
 
 /** How often to look whether what is not this process's own child is still there, in milliseconds. */
 const adoptedPollMs = 100;
@@ -68,8 +25,10 @@ export class Children {
   readonly #options: ChildrenOptions;
   readonly #endPatienceMs: (name: string) => number;
   readonly #table = new Map<string, Child>();
-  readonly #changes = new Broadcast<Child>();
+  readonly #changes = new Broadcast<readonly Child[]>();
   readonly #launcher: Launcher;
+  readonly #standing = new StandingStarts();
+  readonly #oomEnds: OomEnds;
   readonly #starting = new Set<string>();
   /** Ended runs whose last lines are still being read. */
   readonly #draining = new Map<string, Promise<unknown>>();
@@ -80,12 +39,12 @@ export class Children {
   #released = false;
   /** Whether everything is ended because the node stops: what has ended then will not be started again. */
   #ending = false;
-  #oomKills = oomKills();
 
   constructor(options: ChildrenOptions) {
     const { outputs, standbyDelayMs } = options;
     this.#options = options;
     this.#launcher = new Launcher((name, run) => outputs.openOutput(name, run), standbyDelayMs);
+    this.#oomEnds = new OomEnds(options.wasOomKilled);
     this.#endPatienceMs = options.endPatienceMs ?? stopPatienceMs;
   }
 
@@ -93,11 +52,14 @@ export class Children {
     return [...this.#table.values()];
   }
 
-  /** The table as it is, as one snapshot, then each start and each end, until the signal is aborted. */
+  /**
+   * The table as it is, as one snapshot, then each start and each end, until the signal is aborted: an end with the start
+   * that had been asked for in advance is one change.
+   */
   async *watch(signal: AbortSignal): AsyncGenerator<ChildNews, void, undefined> {
     using changes = this.#changes.subscribe(signal);
     yield { children: [...this.all], snapshot: true };
-    for await (const child of changes) yield { children: [child], snapshot: false };
+    for await (const children of changes) yield { children: [...children], snapshot: false };
   }
 
   /**
@@ -108,22 +70,55 @@ export class Children {
     return this.#track(this.#spawn(request));
   }
 
+  /**
+   * Holds a start in advance until the component ends, is told to end, or the signal is aborted; then it resolves.
+   * Throws NOT_FOUND when the component does not run, FAILED_PRECONDITION when it was started with another digest.
+   */
+  async standingStart(request: SpawnRequest, signal: AbortSignal): Promise<void> {
+    const child = this.#running(request.name);
+    if (child.digest !== request.digest) {
+      throw new HamletError('FAILED_PRECONDITION', `${child.name} was started with other settings`);
+    }
+    await this.#standing.hold(request, signal);
+  }
+
   async #spawn(request: SpawnRequest): Promise<Child> {
-    const { name, argv, cwd, secrets, digest } = request;
-    const { outputs } = this.#options;
+    const { name, secrets } = request;
     const old = this.#table.get(name);
     if (this.#starting.has(name) || old?.exit === null) {
       throw new HamletError('ALREADY_EXISTS', `${name} runs already, as process ${old?.pid ?? '(starting)'}`);
     }
+    return this.#launch(request, [], async () => {
+      if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
+    });
+  }
+
+  /** Makes the start that was asked for in advance, now that the child has ended. */
+  async #restart(request: SpawnRequest, ended: Child): Promise<void> {
+    try {
+      await this.#launch(request, [ended], async () => undefined);
+    } catch {
+      // Whoever hears of the end starts it in the ordinary way, and is told then why that cannot be.
+      this.#set([ended]);
+    }
+  }
+
+  /** Executes a component when it has been provided for, and tells of it together with the changes before it. */
+  async #launch(request: SpawnRequest, before: Child[], provide: () => Promise<void>): Promise<Child> {
+    const { name, argv, cwd, stale } = request;
+    const { outputs } = this.#options;
     this.#starting.add(name);
     try {
       checkProgram(argv[0] ?? '', cwd);
-      if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
+      await provide();
       await this.#draining.get(name);
+      if (this.#ending)
+        throw new HamletError('UNAVAILABLE', `the node stops; ${name} is not started any more`);
+      for (const file of stale) rmSync(file, { force: true });
       // The table is gone after a reboot, the count is not.
-      const run = Math.max(old?.run ?? 0, outputs.lastRun(name)) + 1;
+      const run = Math.max(this.#table.get(name)?.run ?? 0, outputs.lastRun(name)) + 1;
       outputs.adopt(name, run);
-      const child = this.#record(await this.#launcher.start(request, run), name, run, digest);
+      const child = this.#record(await this.#launcher.start(request, run), request, run, before);
       this.#launcher.prepare(request, run + 1);
       return child;
     } catch (error) {
@@ -136,10 +131,9 @@ export class Children {
 
   /** Sends a signal to a component's process group. Throws NOT_FOUND when it does not run. */
   signal(name: string, signal: NodeJS.Signals): void {
-    const child = this.#table.get(name);
-    if (child?.exit !== null || !signalGroup(child.pid, signal)) {
-      throw new HamletError('NOT_FOUND', `${name} does not run`);
-    }
+    const { pid } = this.#running(name);
+    this.#standing.cancel(name);
+    if (!signalGroup(pid, signal)) throw notRunning(name);
   }
 
   /**
@@ -158,7 +152,7 @@ export class Children {
     await endGroups(bad, this.#endPatienceMs, signal);
     const orphaned = await endOrphans(gone, outputs.stdouts, signal);
     for (const child of table) {
-      const exit = child.exit ?? lostExit(gone.includes(child) && this.#wasOomKilled(child));
+      const exit = child.exit ?? lostExit(gone.includes(child) && this.#oomEnds.wasAmong(child));
       this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit });
     }
     for (const { name } of [...bad, ...gone]) this.#draining.set(name, outputs.endRun(name));
@@ -189,6 +183,7 @@ export class Children {
    * of the children are not this run's business.
    */
   async release(): Promise<void> {
+    this.#standing.close();
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#released = true;
     this.#launcher.close();
@@ -204,6 +199,7 @@ export class Children {
    */
   async endAll(order: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
     this.#ending = true;
+    this.#standing.close();
     this.#launcher.close();
     this.#write();
     const killed: string[] = [];
@@ -218,7 +214,13 @@ export class Children {
     return killed;
   }
 
-  #record(started: ChildProcess, name: string, run: number, digest: string): Child {
+  #running(name: string): Child {
+    const child = this.#table.get(name);
+    if (child?.exit !== null) throw notRunning(name);
+    return child;
+  }
+
+  #record(started: ChildProcess, { name, digest }: SpawnRequest, run: number, before: Child[]): Child {
     const pid = started.pid ?? 0;
     // Gone already: its exit is on its way, and nothing will ever match 0.
     let startTicks: number;
@@ -230,7 +232,7 @@ export class Children {
       throw new HamletError('RESOURCE_EXHAUSTED', `${name} cannot be put on record`, { cause });
     }
     const child: Child = { name, pid, startTicks, run, startedAtMs: Date.now(), digest, exit: null };
-    this.#set(child);
+    this.#set([...before, child]);
     if (hasEnded(started)) this.#ended(child, started.exitCode, started.signalCode);
     else started.once('exit', (code, signal) => this.#ended(child, code, signal));
     return child;
@@ -255,23 +257,14 @@ export class Children {
     this.#launcher.ended(name);
     this.#draining.set(name, this.#options.outputs.endRun(name));
     // Of one that is not this process's own nobody but the kernel's log can tell.
-    const mayBe = signal === 'SIGKILL' || (signal === null && code === null);
-    const outOfMemory = mayBe && this.#wasOutOfMemory(child);
-    const exit = { code, signal, outOfMemory, atMs: Date.now() };
-    const removed = this.#removeSecrets(name).then(() => this.#set({ ...child, exit }));
-    void this.#track(removed);
-  }
-
-  /** The kernel's log is long: it is read only when the kernel counts another such end. */
-  #wasOutOfMemory(child: Child): boolean {
-    const kills = oomKills();
-    if (kills !== undefined && kills === this.#oomKills) return false;
-    this.#oomKills = kills;
-    return this.#wasOomKilled(child);
-  }
-
-  #wasOomKilled({ pid, startTicks }: Child): boolean {
-    return (this.#options.wasOomKilled ?? wasOomKilled)(pid, startTicks);
+    const outOfMemory = this.#oomEnds.isAmong(child, code, signal);
+    const dead: Child = { ...child, exit: { code, signal, outOfMemory, atMs: Date.now() } };
+    const standing = this.#standing.take(name);
+    const done =
+      standing === undefined
+        ? this.#removeSecrets(name).then(() => this.#set([dead]))
+        : this.#restart(standing, dead);
+    void this.#track(done);
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -281,11 +274,11 @@ export class Children {
     return work;
   }
 
-  #set(child: Child): void {
-    this.#table.set(child.name, child);
-    this.#changes.send(child);
+  #set(changes: readonly Child[]): void {
+    for (const child of changes) this.#table.set(child.name, child);
+    this.#changes.send(changes);
     // What has ended is soon started again, and that is written at once. Until then the file has one that runs no more.
-    if (child.exit === null) this.#write();
+    if (changes.some(({ exit }) => exit === null)) this.#write();
     else setImmediate(() => this.#write());
   }
 
@@ -307,6 +300,10 @@ export class Children {
       this.#options.log?.error({ err: error }, `the secrets of ${name} are still there: ${messageOf(error)}`);
     }
   }
+}
+
+function notRunning(name: string): HamletError {
+  return new HamletError('NOT_FOUND', `${name} does not run`);
 }
 
 /** Only a parent is told how its child ended. */

@@ -1,5 +1,5 @@
 import type { RestartFields } from '../ipc/services/restart.js';
-import type { Takeover } from './children.js';
+import type { Takeover } from './children-options.js';
 import type { History } from './history.js';
 import type { SuccessorFailure } from './successor.js';
 

@@ -45,6 +45,10 @@ export function hostHandlers({
       signal.throwIfAborted();
       return children.spawn(request);
     },
+    async *standingStart(request, { signal }) {
+      await children.standingStart(request, signal);
+      yield {};
+    },
     signal({ name, signal }) {
       children.signal(name, signal);
       return {};

@@ -1,7 +1,8 @@
 import { messageOf } from '../../lib/errors.js';
 import type { Config } from '../../platform/config.js';
 import { runPaths } from '../../platform/paths.js';
-import { Children, type Outputs } from '../children.js';
+import { Children } from '../children.js';
+import type { Outputs } from '../children-options.js';
 import { stdoutPaths } from '../pipes.js';
 import { Secrets } from '../secrets.js';
 import type { Kind } from './kind.js';

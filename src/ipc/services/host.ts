@@ -14,6 +14,8 @@ export const spawnRequest = v.strictObject({
   env: v.record(v.string(), v.string()),
   cwd: v.string(),
   secrets: v.array(secretFile),
+  /** Files that one that was killed leaves and the next one cannot take: gone before each start. */
+  stale: v.array(v.string()),
   /** By this the caller knows again what it has started: a digest of everything that a change of asks for a restart. */
   digest: v.string(),
 });
@@ -71,6 +73,12 @@ export type ConditionUpdate = v.InferOutput<typeof conditionUpdate>;
 export const host = service('host', {
   /** Starts a component. ALREADY_EXISTS while one of that name runs; NOT_FOUND, PERMISSION_DENIED when exec fails. */
   spawn: unary(spawnRequest, child, { deadlineMs: 10_000 }),
+  /**
+   * Holds a start in advance for as long as the call is open: when the component ends, but not by a signal of this
+   * service, it is started again at once with the secrets that it has, and `children` tells both in one message. One
+   * item says that the start is not held any more. NOT_FOUND when the component does not run; FAILED_PRECONDITION when it was not started as it is here.
+   */
+  standingStart: stream(spawnRequest, empty),
   /** Sends a signal to the component's whole process group; NOT_FOUND when it does not run. */
   signal: unary(
     v.strictObject({ name, signal: v.picklist(['SIGTERM', 'SIGKILL', 'SIGHUP', 'SIGCONT']) }),
@@ -99,7 +107,10 @@ export const host = service('host', {
     v.strictObject({ code: v.nullable(v.number()), signal: v.nullable(v.string()), output: v.string() }),
     { deadlineMs: 120_000 },
   ),
-  /** The table of children as it is, as one snapshot, then each change: nothing is missed between the two. */
+  /**
+   * The table of children as it is, as one snapshot, then each change: nothing is missed between the two. An end with
+   * the start that had been asked for in advance is one change.
+   */
   children: stream(empty, v.strictObject({ children: v.array(child), snapshot: v.boolean() })),
   /** Puts conditions on the board. */
   setConditions: unary(v.strictObject({ conditions: v.array(conditionUpdate) }), empty, {

@@ -44,6 +44,8 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
   /** Written before the start. */
   readonly files?: readonly ConfigFile[];
+  /** Sockets that it leaves when it is killed, and cannot listen on then; they are taken away before the start. */
+  readonly stale?: readonly string[];
 }
 
 export interface Prober {

@@ -1,27 +1,24 @@
 import type { Client } from '../../ipc/contract.js';
 import { deferred } from '../../ipc/deferred.js';
 import type { certs, CredentialFile } from '../../ipc/services/certs.js';
-import type { Child, ConditionUpdate, host } from '../../ipc/services/host.js';
+import type { Child, ConditionUpdate, host, SpawnRequest } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
 import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
-import { deadline, sleep } from '../../lib/time.js';
+import { deadline } from '../../lib/time.js';
 import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
-import { isShortage } from '../../platform/shortage.js';
 import { describeCause, describeState, type Action, type State } from '../../supervision/state.js';
 import { endBetween } from '../../supervision/restarts.js';
 import { Tree } from '../../supervision/tree.js';
 import { causeOf, conditionOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
 import { keep, type KeptCredentials } from './kept-credentials.js';
-import { isUnasked } from './probes.js';
+import { Probing } from './probing.js';
 import type { RestartReport } from './restart-report.js';
+import { isRestarted, StandingStarts } from './standing-starts.js';
 import { Waits, type WaitingFor } from './waits.js';
 import path from 'node:path';
-
-/** How soon a component that is starting is asked again, in milliseconds. */
-const startingPeriodMs = 25;
 
 /** What comes before a start (credentials, the first import of the images) may take so long, in milliseconds. */
 const prepareTimeoutMs = 600_000;
@@ -46,7 +43,15 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #components: ReadonlyMap<string, Component>;
   readonly #tree: Tree;
-  readonly #probes = new Map<string, AbortController>();
+  readonly #probing = new Probing({
+    onAnswer: ({ name }, answer) => {
+      this.#handle({ kind: 'probe', name, ...answer });
+      return this.#tree.state(name).kind === 'healthy';
+    },
+  });
+  readonly #standing: StandingStarts;
+  /** What the main thread has started again by itself, until the tree has said what is to become of it. */
+  readonly #restarted = new Set<string>();
   readonly #killed: string[] = [];
   readonly #reported = new Map<string, State>();
   /** Names whose start is under way: not yet a child, no longer a decision. */
@@ -66,13 +71,14 @@ export class Supervisor {
     this.#options = options;
     this.#components = new Map(options.components.map((component) => [component.name, component]));
     this.#tree = new Tree(options.components, Math.random);
+    this.#standing = new StandingStarts(options.host, options.log);
   }
 
   /** Follows the table of children until the signal is aborted, and brings everything up meanwhile. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       for await (const { children, snapshot } of this.#options.host.children({}, { signal })) {
-        for (const child of children) this.#seen(child, snapshot);
+        for (const child of children) this.#seen(child, snapshot, isRestarted(child, children));
         if (!snapshot) continue;
         this.#known.resolve(undefined);
         this.#handle({ kind: 'tick' });
@@ -86,7 +92,9 @@ export class Supervisor {
   #retire(): void {
     this.#retired.abort();
     clearTimeout(this.#wake);
-    for (const wait of [...this.#starts.values(), ...this.#probes.values()]) wait.abort();
+    for (const start of this.#starts.values()) start.abort();
+    this.#probing.close();
+    this.#standing.close();
   }
 
   /** Stops everything in reverse order. Resolves when all is gone, with the names of what had to be killed. */
@@ -94,6 +102,7 @@ export class Supervisor {
     // Before that, nothing would seem to run.
     await this.#known.promise;
     this.#stopping = true;
+    this.#standing.close();
     for (const start of this.#starts.values()) start.abort();
     const gone = new Promise<void>((resolve) => (this.#idle = resolve));
     this.#handle({ kind: 'stop' });
@@ -111,7 +120,7 @@ export class Supervisor {
     this.#handle({ kind: 'outdated', name, what: 'credentials' });
   }
 
-  #seen(child: Child, snapshot: boolean): void {
+  #seen(child: Child, snapshot: boolean, restarted: boolean): void {
     const { name, exit } = child;
     const { restarts } = this.#options;
     if (!this.#components.has(name)) return;
@@ -123,7 +132,10 @@ export class Supervisor {
     this.#running.delete(name);
     if (snapshot && restarts.knows(child, exit)) return;
     restarts.ended(child, exit);
+    if (restarted) this.#restarted.add(name);
     this.#handle({ kind: snapshot ? 'gone' : 'ended', name, cause: causeOf(exit) });
+    // The tree did not want it back: everything is being stopped.
+    if (this.#restarted.delete(name)) void this.#signal(name, 'SIGKILL');
   }
 
   /** What ran before this supervisor did is taken over as it is; its probe says whether it is any good. */
@@ -147,7 +159,7 @@ export class Supervisor {
     // Whoever follows the states hears of them before anything is done about them.
     this.#report(nowMs);
     for (const action of actions) this.#carryOut(action);
-    this.#tendProbes();
+    this.#tend(nowMs);
     clearTimeout(this.#wake);
     const wakeMs = this.#tree.nextWakeMs();
     if (wakeMs !== undefined) {
@@ -196,7 +208,7 @@ export class Supervisor {
 
   async #execute(component: Component, signal: AbortSignal): Promise<void> {
     const { name } = component;
-    const { host } = this.#options;
+    if (this.#restarted.delete(name)) return;
     using limit = deadline(prepareTimeoutMs, signal);
     const waitingFor = this.#waits.begin(name);
     const [files] = await Promise.all([
@@ -206,16 +218,8 @@ export class Supervisor {
     signal.throwIfAborted();
     const command = this.#command(component);
     writeConfiguration(command);
-    const { argv, cwd, env } = command;
     try {
-      await host.spawn({
-        name,
-        argv: [...argv],
-        cwd,
-        env: { ...env },
-        secrets: [...files],
-        digest: digestOf(command),
-      });
+      await this.#options.host.spawn(requestOf(name, command, files));
     } catch (error) {
       // The child of an answer that was lost on its way runs all the same; its probe will find it.
       if (!isHamletError(error, 'ALREADY_EXISTS')) throw error;
@@ -223,9 +227,9 @@ export class Supervisor {
   }
 
   #command(component: Component): Command {
-    const { argv, cwd, env, files = [] } = component.command();
+    const command = component.command();
     const binDir = runPaths(this.#options.context.config.paths.run).bin;
-    return { argv, cwd, env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...env }, files };
+    return { ...command, env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...command.env } };
   }
 
   /** What the component gets on its ramfs; what stays on disk is put there at once. */
@@ -279,43 +283,15 @@ export class Supervisor {
     }
   }
 
-  /** Probes what is starting or healthy, and nothing else. */
-  #tendProbes(): void {
+  /** Probes what is starting or healthy, and nothing else; asks in advance for the start of what has been well for long. */
+  #tend(nowMs: number): void {
     for (const component of this.#components.values()) {
-      const { kind } = this.#tree.state(component.name);
-      const wanted = (kind === 'starting' && !this.#starts.has(component.name)) || kind === 'healthy';
-      const running = this.#probes.get(component.name);
-      if (wanted && running === undefined) {
-        const abort = new AbortController();
-        this.#probes.set(component.name, abort);
-        void this.#probe(component, abort.signal).catch((error: unknown) => {
-          if (!abort.signal.aborted) throw error;
-        });
-      } else if (!wanted && running !== undefined) {
-        this.#probes.delete(component.name);
-        running.abort();
-      }
-    }
-  }
-
-  async #probe(component: Component, signal: AbortSignal): Promise<void> {
-    const { name } = component;
-    for (;;) {
-      let ok = true;
-      let counts = true;
-      let message = '';
-      try {
-        using limit = deadline(component.probeTimeoutMs, signal);
-        await component.probe(limit.signal);
-      } catch (error) {
-        ok = false;
-        counts = !isShortage(error) && !isUnasked(error);
-        message = messageOf(error);
-      }
-      if (signal.aborted) return;
-      this.#handle({ kind: 'probe', name, ok, message, counts });
-      const healthy = this.#tree.state(name).kind === 'healthy';
-      await sleep(healthy ? component.probePeriodMs : startingPeriodMs, signal);
+      const { name } = component;
+      const state = this.#tree.state(name);
+      const isExecuted = state.kind === 'starting' && !this.#starts.has(name);
+      this.#probing.tend(component, isExecuted || state.kind === 'healthy');
+      if (this.#stopping) continue;
+      this.#standing.tend(component, state, nowMs, () => requestOf(name, this.#command(component), []));
     }
   }
 
@@ -365,4 +341,17 @@ export class Supervisor {
     if (component === undefined) throw new HamletError('NOT_FOUND', `there is no component ${name}`);
     return component;
   }
+}
+
+function requestOf(name: string, command: Command, secrets: readonly CredentialFile[]): SpawnRequest {
+  const { argv, cwd, env, stale = [] } = command;
+  return {
+    name,
+    argv: [...argv],
+    cwd,
+    env: { ...env },
+    secrets: [...secrets],
+    stale: [...stale],
+    digest: digestOf(command),
+  };
 }

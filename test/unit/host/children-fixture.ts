@@ -1,7 +1,8 @@
 import { closeSync, existsSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Test } from 'tap';
-import { Children, type ChildrenOptions, type Outputs } from '../../../src/host/children.js';
+import { Children } from '../../../src/host/children.js';
+import type { ChildrenOptions, Outputs } from '../../../src/host/children-options.js';
 import { isSameFile } from '../../../src/host/leftovers.js';
 import { Secrets } from '../../../src/host/secrets.js';
 import type { Child, SpawnRequest } from '../../../src/ipc/services/host.js';
@@ -74,6 +75,7 @@ export function script(name: string, text: string, overrides: Partial<SpawnReque
     env: { PATH: '/bin:/usr/bin' },
     cwd: '/',
     secrets: [],
+    stale: [],
     digest: text,
     ...overrides,
   };

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import type { ChildNews, Children } from '../../../src/host/children.js';
+import type { Children } from '../../../src/host/children.js';
+import type { ChildNews } from '../../../src/host/children-options.js';
 import { readTable } from '../../../src/host/children-table.js';
 import type { Log } from '../../../src/lib/log.js';
 import { stopPatienceMs } from '../../../src/platform/stop-patience.js';

@@ -98,7 +98,7 @@ void t.test('what was built here does not run before it is checked', async (t) =
   let pass: (() => void) | undefined;
   const checked = new Promise<void>((resolve) => (pass = resolve));
   const { run, kubectl, spawn } = handlers(t, components as unknown as Components, () => checked);
-  const request = { env: {}, cwd: '/', secrets: [], digest: '', name: 'etcd' };
+  const request = { env: {}, cwd: '/', secrets: [], stale: [], digest: '', name: 'etcd' };
   t.match(await spawn({ ...request, argv: ['/bin/true'] }, called), { name: 'etcd' }, 'etcd needs no check');
 
   const order: string[] = [];

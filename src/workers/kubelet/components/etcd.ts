@@ -1,4 +1,4 @@
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { ensureFolder } from '../../../lib/files.js';
 import { etcdSocket, runPaths } from '../../../platform/paths.js';
@@ -27,11 +27,11 @@ export function etcd(context: Context): Component {
       // One that is there already may be open to others.
       chmodSync(ensureFolder(folder, 0o700), 0o700);
       ensureFolder(path.dirname(paths.etcd));
-      // etcd 3.4 does not take the socket of one that was killed away, and then cannot listen on it.
-      rmSync(etcdSocket(paths.run), { force: true });
     },
     command: () => ({
       cwd: folder,
+      // etcd 3.4 does not take the socket of one that was killed away, and then cannot listen on it.
+      stale: [etcdSocket(paths.run)],
       argv: [
         context.components.etcd,
         '--name=hamlet',

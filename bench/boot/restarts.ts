@@ -1,13 +1,6 @@
 import { spawn } from 'node:child_process';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,7 +9,6 @@ import { poll, sleep } from '../../src/lib/time.js';
 import { parseConfig } from '../../src/platform/config.js';
 import { features } from '../../src/platform/kubernetes-versions.js';
 import { inspectMachine, requireAddress } from '../../src/platform/machine.js';
-import { runPaths } from '../../src/platform/paths.js';
 import { sendSignal } from '../../src/platform/process.js';
 import { resolveComponents } from '../../src/provision/components.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
@@ -27,7 +19,7 @@ import { median } from '../median.js';
 
 /**
  * From a component's SIGKILL to its exec, and to healthy again: etcd under Hamlet, after a healthy spell on a whole
- * node, beside the same etcd under Debian's `runsv`, and a component that takes longer to start, kube-proxy:
+ * node, beside an etcd with the same data under Debian's `runsv`, and a component that takes longer to start, kube-proxy:
  * `npm run bench:restarts`.
  */
 const { values } = parseArgs({
@@ -45,18 +37,19 @@ interface Figures {
   readonly healthyMs: number;
 }
 
-/** A supervised component: which process it is now, and how it is asked. */
+/** A component, and the process that has started it. */
 interface Supervised {
   readonly name: string;
-  readonly pid: () => number;
+  readonly supervisor: number;
   readonly component: Component;
 }
 
 const figures = new Map<string, Figures[]>();
 const node = await TestNode.create();
-const runsv = await startRunsv();
+let runsv: (Supervised & { end(): void }) | undefined;
 try {
   const hamlet = await supervisedByHamlet();
+  runsv = await startRunsv(hamlet.etcdData);
   for (let run = 0; run < runs; run++) {
     const spell = sleep(healthyResetMs + 1_000, never);
     await sleep(runsvSpellMs, never);
@@ -66,21 +59,17 @@ try {
     for (const supervised of [hamlet.proxy, hamlet.etcd]) await measure(supervised);
   }
 } finally {
-  runsv.end();
+  runsv?.end();
   await node.remove();
 }
 report();
 
-async function measure({ name, pid, component }: Supervised): Promise<void> {
-  const old = pid();
-  const program = realpathSync(component.command().argv[0]);
+async function measure(supervised: Supervised): Promise<void> {
+  const { name, component } = supervised;
+  const old = pidOf(supervised) ?? 0;
   const killedMs = performance.now();
   sendSignal(old, 'SIGKILL');
-  await poll(() => (pid() !== old && executes(pid(), program)) || undefined, {
-    everyMs: 1,
-    timeoutMs,
-    what: 'the exec',
-  });
+  await poll(() => pidOf(supervised, old), { everyMs: 1, timeoutMs, what: 'the exec' });
   const execMs = performance.now() - killedMs;
   await healthy(component);
   const figure = { execMs, healthyMs: performance.now() - killedMs };
@@ -90,12 +79,25 @@ async function measure({ name, pid, component }: Supervised): Promise<void> {
   );
 }
 
-/** Whether a process is the component by now: for runsv it is the shell of a script first. */
-function executes(pid: number, program: string): boolean {
+/**
+ * The process that is the component by now: both supervisors have a shell first in its place. `old` has just been killed
+ * and may be there for a while.
+ */
+function pidOf({ supervisor, component }: Supervised, old?: number): number | undefined {
+  const commandLine = component
+    .command()
+    .argv.map((word) => `${word}\0`)
+    .join('');
+  const pids = readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, 'latin1').trim().split(' ');
+  return pids.map(Number).find((pid) => pid !== old && commandLineOf(pid) === commandLine);
+}
+
+/** Empty when the process is gone. */
+function commandLineOf(pid: number): string {
   try {
-    return readlinkSync(`/proc/${pid}/exe`) === program;
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch {
-    return false;
+    return '';
   }
 }
 
@@ -122,47 +124,52 @@ async function contextOf(state: string, run: string, ports: object = {}): Promis
   };
 }
 
-async function supervisedByHamlet(): Promise<{ readonly etcd: Supervised; readonly proxy: Supervised }> {
+async function supervisedByHamlet() {
   const [state, run] = [path.join(node.folder, 'state'), path.join(node.folder, 'run')];
   node.start();
   await node.ready();
-  const file = runPaths(run).children;
   const context = await contextOf(state, run, node.ports);
-  const supervised = (name: string, component: Component): Supervised => {
-    // Looked for in the text: to parse the whole table a thousand times a second would take a processor of two.
-    const running = new RegExp(`"name":"${component.name}","pid":(\\d+),[^{}]*"exit":null`);
-    return { name, component, pid: () => Number(running.exec(readFileSync(file, 'utf8'))?.[1] ?? 0) };
-  };
+  const supervisor = node.pid;
   return {
-    etcd: supervised('hamlet', etcd(context)),
-    proxy: supervised('hamlet, kube-proxy', proxy(context)),
+    etcd: { name: 'hamlet', supervisor, component: etcd(context) },
+    proxy: { name: 'hamlet, kube-proxy', supervisor, component: proxy(context) },
+    etcdData: context.config.paths.etcd,
   };
 }
 
-async function startRunsv(): Promise<Supervised & { end(): void }> {
+/** Runs etcd with the data of a node: an empty one would have less to do at its start, and less to give back at its end. */
+async function startRunsv(data: string): Promise<Supervised & { end(): void }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-runsv-'));
-  const component = etcd(await contextOf(path.join(folder, 'state'), path.join(folder, 'run')));
+  const context = await contextOf(path.join(folder, 'state'), path.join(folder, 'run'));
+  const component = etcd(context);
   await component.prepare(never, (_what, until) => until);
+  cpSync(data, context.config.paths.etcd, { recursive: true });
   const { argv, cwd } = component.command();
   const service = path.join(folder, 'etcd');
   mkdirSync(service);
   // etcd 3.4 does not take its own old sockets away.
   const lines = ['#!/bin/sh', `cd ${cwd}`, 'rm -f client:0 peer:0', `exec ${argv.join(' ')} 2>/dev/null`];
   writeFileSync(path.join(service, 'run'), `${lines.join('\n')}\n`, { mode: 0o755 });
-  const supervisor = spawn('runsv', [service], { stdio: 'ignore' });
-  await healthy(component);
-  const pid = () => Number(readFileSync(path.join(service, 'supervise', 'pid'), 'utf8'));
-  return {
-    name: 'runsv',
-    pid,
-    component,
-    end: () => {
-      const last = pid();
-      supervisor.kill('SIGKILL');
-      sendSignal(last, 'SIGKILL');
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
-    },
+  const process = spawn('runsv', [service], { stdio: 'ignore' });
+  await Promise.race([once(process, 'spawn'), once(process, 'error').then(missing)]);
+  const supervised = { name: 'runsv', supervisor: process.pid ?? 0, component };
+  const end = () => {
+    const last = pidOf(supervised) ?? 0;
+    process.kill('SIGKILL');
+    if (last > 0) sendSignal(last, 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
+  try {
+    await healthy(component);
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return { ...supervised, end };
+}
+
+function missing([cause]: unknown[]): never {
+  throw new Error("runsv cannot be started; it comes with Debian's package runit", { cause });
 }
 
 function medianOf(name: string, figure: (figures: Figures) => number): number {

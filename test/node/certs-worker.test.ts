@@ -132,7 +132,7 @@ void t.test('the worker waits for etcd, issues the PKI, and finds it again', asy
   });
   const waitsFor = { code: 'UNAVAILABLE', message: `there is no PKI yet: waits for etcd at ${etcd.socket}` };
   await t.rejects(debug.debugKubeconfig({ id: 'jane', groups: [], caller }), waitsFor);
-  await t.rejects(kubelet.credentials({ holder: 'master' }, { deadlineMs: 3_000 }), waitsFor);
+  await t.rejects(kubelet.credentials({ holder: 'master' }, { deadlineMs: 8_000 }), waitsFor);
 
   const early = kubelet.credentials({ holder: 'kube.apiserver' });
   await etcd.start();

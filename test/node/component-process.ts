@@ -45,7 +45,8 @@ export class ComponentProcess {
     await this.#component.prepare(never, (_what, until) => until);
     const command = this.#component.command();
     writeConfiguration(command);
-    const { argv, cwd, env } = command;
+    const { argv, cwd, env, stale = [] } = command;
+    for (const left of stale) rmSync(left, { force: true });
     const [file, ...args] = argv;
     const child = spawn(file, args, {
       cwd,

@@ -40,8 +40,11 @@ interface Renewal {
 type ClientRequest = Parameters<Handlers<typeof certs>['debugClient']>[0];
 type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
 
-/** A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late". */
-const answerMarginMs = 200;
+/**
+ * A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late": a tenth
+ * of the time that the caller gave, within these bounds, because a machine that is busy is late by more than usual.
+ */
+const answerMarginMs = { least: 200, most: 1_000 };
 
 /** How often those who follow the renewals are reminded, in milliseconds. */
 const reminderMs = 10 * 60_000;
@@ -267,7 +270,8 @@ export class CertsService {
   /** Waits for the PKI; throws UNAVAILABLE with what is missing when the caller goes away or the wait gets long. */
   async #ready(signal: AbortSignal): Promise<Pki> {
     const late = new AbortController();
-    const waitMs = deadlineOf(signal) - answerMarginMs - performance.now();
+    const leftMs = deadlineOf(signal) - performance.now();
+    const waitMs = leftMs - Math.min(Math.max(leftMs / 10, answerMarginMs.least), answerMarginMs.most);
     const timer = waitMs === Infinity ? undefined : setTimeout(() => late.abort(), Math.max(0, waitMs));
     try {
       return await this.#readyWithin(AbortSignal.any([signal, late.signal]));

@@ -262,6 +262,7 @@ export class Pipes {
   /** Closes what is open. The pipes stay where they are, for the components that go on running. */
   close(): void {
     clearInterval(this.#numbersTimer);
+    this.#runs.flush();
     for (const pipe of this.#pipes) closeSync(pipe.fd);
   }
 

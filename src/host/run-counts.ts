@@ -11,6 +11,7 @@ const countsFile = v.record(v.string(), v.pipe(v.number(), v.safeInteger(), v.mi
 export class RunCounts {
   readonly #file: string;
   readonly #counts: Map<string, number>;
+  #pending: NodeJS.Immediate | undefined;
 
   constructor(file: string) {
     this.#file = file;
@@ -23,12 +24,21 @@ export class RunCounts {
   }
 
   /**
-   * Notes that a run has begun, unless it is known. Nothing is synced, as that would take its time from each start: a cut
-   * of the power may cost the last counts, and the next run has their number again.
+   * Notes that a run begins, unless it is known. It is written in the event loop's next turn, when the run has begun, and
+   * nothing is synced, as both would take their time from each start: a cut of the power may cost the last counts, and the
+   * next run has their number again.
    */
   note(name: string, run: number): void {
     if (run <= this.last(name)) return;
     this.#counts.set(name, run);
+    this.#pending ??= setImmediate(() => this.flush());
+  }
+
+  /** Writes what has been noted and not been written. */
+  flush(): void {
+    if (this.#pending === undefined) return;
+    clearImmediate(this.#pending);
+    this.#pending = undefined;
     try {
       replaceFile(this.#file, JSON.stringify(Object.fromEntries(this.#counts)), 0o600);
     } catch {

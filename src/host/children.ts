@@ -88,23 +88,31 @@ export class Children {
     if (this.#starting.has(name) || old?.exit === null) {
       throw new HamletError('ALREADY_EXISTS', `${name} runs already, as process ${old?.pid ?? '(starting)'}`);
     }
-    return this.#launch(request, [], async () => {
-      if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
-    });
+    return this.#launch(
+      request,
+      () => [],
+      async () => {
+        if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
+      },
+    );
   }
 
-  /** Makes the start that was asked for in advance, now that the child has ended. */
-  async #restart(request: SpawnRequest, ended: Child): Promise<void> {
+  /** Makes the start that was asked for in advance, now that the child has ended. How it ended is looked up meanwhile. */
+  async #restart(request: SpawnRequest, ended: () => Child): Promise<void> {
     try {
-      await this.#launch(request, [ended], async () => undefined);
+      await this.#launch(
+        request,
+        () => [ended()],
+        async () => undefined,
+      );
     } catch {
       // Whoever hears of the end starts it in the ordinary way, and is told then why that cannot be.
-      this.#set([ended]);
+      this.#set([ended()]);
     }
   }
 
   /** Executes a component when it has been provided for, and tells of it together with the changes before it. */
-  async #launch(request: SpawnRequest, before: Child[], provide: () => Promise<void>): Promise<Child> {
+  async #launch(request: SpawnRequest, before: () => Child[], provide: () => Promise<void>): Promise<Child> {
     const { name, argv, cwd, stale } = request;
     const { outputs } = this.#options;
     this.#starting.add(name);
@@ -118,7 +126,7 @@ export class Children {
       // The table is gone after a reboot, the count is not.
       const run = Math.max(this.#table.get(name)?.run ?? 0, outputs.lastRun(name)) + 1;
       outputs.adopt(name, run);
-      const child = this.#record(await this.#launcher.start(request, run), request, run, before);
+      const child = this.#record(await this.#launcher.start(request, run), request, run, before());
       this.#launcher.prepare(request, run + 1);
       return child;
     } catch (error) {
@@ -256,14 +264,18 @@ export class Children {
     sendSignal(-pid, 'SIGKILL');
     this.#launcher.ended(name);
     this.#draining.set(name, this.#options.outputs.endRun(name));
-    // Of one that is not this process's own nobody but the kernel's log can tell.
-    const outOfMemory = this.#oomEnds.isAmong(child, code, signal);
-    const dead: Child = { ...child, exit: { code, signal, outOfMemory, atMs: Date.now() } };
+    const atMs = Date.now();
+    let dead: Child | undefined;
+    const end = () =>
+      (dead ??= {
+        ...child,
+        exit: { code, signal, outOfMemory: this.#oomEnds.isAmong(child, code, signal), atMs },
+      });
     const standing = this.#standing.take(name);
     const done =
       standing === undefined
-        ? this.#removeSecrets(name).then(() => this.#set([dead]))
-        : this.#restart(standing, dead);
+        ? this.#removeSecrets(name).then(() => this.#set([end()]))
+        : this.#restart(standing, end);
     void this.#track(done);
   }
 

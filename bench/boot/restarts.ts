@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,20 +7,23 @@ import { parseArgs } from 'node:util';
 import { healthyResetMs } from '../../src/supervision/backoff.js';
 import { poll, sleep } from '../../src/lib/time.js';
 import { parseConfig } from '../../src/platform/config.js';
+import { etcdSocket } from '../../src/platform/paths.js';
 import { features } from '../../src/platform/kubernetes-versions.js';
 import { inspectMachine, requireAddress } from '../../src/platform/machine.js';
 import { sendSignal } from '../../src/platform/process.js';
 import { resolveComponents } from '../../src/provision/components.js';
+import { apiserver } from '../../src/workers/kubelet/components/apiserver.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
 import { proxy } from '../../src/workers/kubelet/components/proxy.js';
 import type { Component, Context } from '../../src/workers/kubelet/component.js';
-import { TestNode } from '../../test/node/support/hamlet.js';
+import { freePorts, TestNode } from '../../test/node/support/hamlet.js';
 import { median } from '../median.js';
+import { startApiServer } from './etcd-load.js';
 
 /**
  * From a component's SIGKILL to its exec, and to healthy again: etcd under Hamlet, after a healthy spell on a whole
- * node, beside an etcd with the same data under Debian's `runsv`, and a component that takes longer to start, kube-proxy:
- * `npm run bench:restarts`.
+ * node, beside an etcd with the same data and an API server of its own under Debian's `runsv`, and a component that takes
+ * longer to start, kube-proxy: `npm run bench:restarts`.
  */
 const { values } = parseArgs({
   options: { json: { type: 'string' }, runs: { type: 'string', default: '5' } },
@@ -49,7 +52,7 @@ const node = await TestNode.create();
 let runsv: (Supervised & { end(): void }) | undefined;
 try {
   const hamlet = await supervisedByHamlet();
-  runsv = await startRunsv(hamlet.etcdData);
+  runsv = await startRunsv(hamlet);
   for (let run = 0; run < runs; run++) {
     const spell = sleep(healthyResetMs + 1_000, never);
     await sleep(runsvSpellMs, never);
@@ -124,7 +127,13 @@ async function contextOf(state: string, run: string, ports: object = {}): Promis
   };
 }
 
-async function supervisedByHamlet() {
+interface OfHamlet {
+  readonly etcd: Supervised;
+  readonly proxy: Supervised;
+  readonly context: Context;
+}
+
+async function supervisedByHamlet(): Promise<OfHamlet> {
   const [state, run] = [path.join(node.folder, 'state'), path.join(node.folder, 'run')];
   node.start();
   await node.ready();
@@ -133,17 +142,20 @@ async function supervisedByHamlet() {
   return {
     etcd: { name: 'hamlet', supervisor, component: etcd(context) },
     proxy: { name: 'hamlet, kube-proxy', supervisor, component: proxy(context) },
-    etcdData: context.config.paths.etcd,
+    context,
   };
 }
 
-/** Runs etcd with the data of a node: an empty one would have less to do at its start, and less to give back at its end. */
-async function startRunsv(data: string): Promise<Supervised & { end(): void }> {
+/**
+ * Runs etcd with the data of a node and an API server that it serves: an idle and empty one would have less to do at its
+ * start, and less to give back at its end.
+ */
+async function startRunsv({ context: original }: OfHamlet): Promise<Supervised & { end(): void }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'hamlet-runsv-'));
   const context = await contextOf(path.join(folder, 'state'), path.join(folder, 'run'));
   const component = etcd(context);
   await component.prepare(never, (_what, until) => until);
-  cpSync(data, context.config.paths.etcd, { recursive: true });
+  cpSync(original.config.paths.etcd, context.config.paths.etcd, { recursive: true });
   const { argv, cwd } = component.command();
   const service = path.join(folder, 'etcd');
   mkdirSync(service);
@@ -153,7 +165,9 @@ async function startRunsv(data: string): Promise<Supervised & { end(): void }> {
   const process = spawn('runsv', [service], { stdio: 'ignore' });
   await Promise.race([once(process, 'spawn'), once(process, 'error').then(missing)]);
   const supervised = { name: 'runsv', supervisor: process.pid ?? 0, component };
+  let served: ChildProcess | undefined;
   const end = () => {
+    served?.kill('SIGKILL');
     const last = pidOf(supervised) ?? 0;
     process.kill('SIGKILL');
     if (last > 0) sendSignal(last, 'SIGKILL');
@@ -161,6 +175,10 @@ async function startRunsv(data: string): Promise<Supervised & { end(): void }> {
   };
   try {
     await healthy(component);
+    const [port = 0] = await freePorts(1);
+    const ports = { ...original.config.ports, apiserver: port };
+    const server = apiserver({ ...original, config: { ...original.config, ports } }, () => undefined);
+    served = await startApiServer(server, etcdSocket(context.config.paths.run));
   } catch (error) {
     end();
     throw error;

@@ -1,7 +1,6 @@
-import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
-import path from 'node:path';
+import { constants } from 'node:os';
 import { packSegment as pack } from '../lib/segments/segment.js';
+import { lowerThreadPriority } from '../lib/thread-priority.js';
 
 let isNice = false;
 
@@ -10,16 +9,7 @@ let isNice = false;
  * nobody else in the process wants: from its first such job on the thread has the lowest priority.
  */
 export function packSegment(files: { readonly from: string; readonly to: string }): number {
-  if (!isNice) beNice();
-  return pack(files);
-}
-
-function beNice(): void {
+  if (!isNice) lowerThreadPriority(constants.priority.PRIORITY_LOW);
   isNice = true;
-  try {
-    // To Linux a thread is a process with a number of its own (setpriority(2), "C library/kernel differences").
-    setPriority(Number(path.basename(readlinkSync('/proc/thread-self'))), constants.priority.PRIORITY_LOW);
-  } catch {
-    // It works all the same.
-  }
+  return pack(files);
 }

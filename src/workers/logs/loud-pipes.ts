@@ -1,4 +1,10 @@
-import type { PipeReader } from './pipe-reader.js';
+import { lowerThreadPriority } from '../../lib/thread-priority.js';
+
+/** One of them. */
+export interface LoudPipe {
+  /** Reads what is there, a turn's worth at most; gives how many bytes that were. */
+  turn(): number;
+}
 
 /** After a round that brought less than this the thread sleeps, so that the next one finds more than a line or two. */
 const sparseBytes = 8_192;
@@ -20,27 +26,37 @@ const bulkBytes = 61_440;
 const eagerMs = 0.1;
 
 /**
+ * While a pipe is loud the thread gives way to the others: with two cores, a writer that never pauses and a thread that
+ * reads it would otherwise have a call between other threads wait twice as long. At this priority it still gets a third
+ * of what one of the usual gets.
+ */
+const loudNice = 5;
+
+/**
  * Reads the pipes whose writers hardly pause, all of them in turn, and the event loop has its turn after each round.
  * Between sparse rounds the thread sleeps for a moment: a timer's millisecond would let a fast writer fill its pipe
  * and wait, and not to sleep would cost a core.
  */
 export class LoudPipes {
-  readonly #readers = new Set<PipeReader>();
+  readonly #readers = new Set<LoudPipe>();
   #isReading = false;
   #lastBulkMs = -Infinity;
   #napMs = shortestNapMs;
   #hasSlept = false;
+  #restorePriority = (): void => undefined;
   /** Nobody ever notifies it. */
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
   /** Reads this pipe too, until it is quiet again. */
-  add(reader: PipeReader): void {
+  add(reader: LoudPipe): void {
     this.#readers.add(reader);
-    if (!this.#isReading) setImmediate(() => this.#round());
+    if (this.#isReading) return;
     this.#isReading = true;
+    this.#restorePriority = lowerThreadPriority(loudNice);
+    setImmediate(() => this.#round());
   }
 
-  remove(reader: PipeReader): void {
+  remove(reader: LoudPipe): void {
     this.#readers.delete(reader);
   }
 
@@ -48,7 +64,7 @@ export class LoudPipes {
     let bytes = 0;
     for (const reader of this.#readers) bytes += reader.turn();
     this.#isReading = this.#readers.size > 0;
-    if (!this.#isReading) return;
+    if (!this.#isReading) return this.#restorePriority();
     if (this.#hasSlept && bytes < scantBytes) this.#napMs = Math.min(2 * this.#napMs, longestNapMs);
     else if (bytes >= sparseBytes) this.#napMs = shortestNapMs;
     const nowMs = performance.now();

@@ -1,24 +1,23 @@
 import type { Client } from '../../ipc/contract.js';
 import { deferred } from '../../ipc/deferred.js';
 import type { certs, CredentialFile } from '../../ipc/services/certs.js';
-import type { Child, ConditionUpdate, host, SpawnRequest } from '../../ipc/services/host.js';
+import type { Child, host, SpawnRequest } from '../../ipc/services/host.js';
 import { HamletError, isHamletError, messageOf } from '../../lib/errors.js';
-import { ensureFolder, writeFileAtomic } from '../../lib/files.js';
 import type { Logger } from 'pino';
 import { deadline } from '../../lib/time.js';
 import { ageMs } from '../../platform/process.js';
 import { runPaths } from '../../platform/paths.js';
-import { describeCause, describeState, type Action, type State } from '../../supervision/state.js';
-import { endBetween } from '../../supervision/restarts.js';
+import type { Action, State } from '../../supervision/state.js';
 import { Tree } from '../../supervision/tree.js';
-import { causeOf, conditionOf, startFailure } from './reporting.js';
+import { causeOf, startFailure } from './reporting.js';
 import { digestOf, writeConfiguration, type Command, type Component, type Context } from './component.js';
-import { keep, type KeptCredentials } from './kept-credentials.js';
+import type { KeptCredentials } from './kept-credentials.js';
 import { Probing } from './probing.js';
 import type { RestartReport } from './restart-report.js';
 import { isRestarted, StandingStarts } from './standing-starts.js';
-import { Waits, type WaitingFor } from './waits.js';
-import path from 'node:path';
+import { StartCredentials } from './start-credentials.js';
+import { StateReport } from './state-report.js';
+import { Waits } from './waits.js';
 
 /** What comes before a start (credentials, the first import of the images) may take so long, in milliseconds. */
 const prepareTimeoutMs = 600_000;
@@ -50,10 +49,11 @@ export class Supervisor {
     },
   });
   readonly #standing: StandingStarts;
+  readonly #credentials: StartCredentials;
+  readonly #states: StateReport;
   /** What the main thread has started again by itself, until the tree has said what is to become of it. */
   readonly #restarted = new Set<string>();
   readonly #killed: string[] = [];
-  readonly #reported = new Map<string, State>();
   /** Names whose start is under way: not yet a child, no longer a decision. */
   readonly #starts = new Map<string, AbortController>();
   readonly #waits = new Waits((name) => this.#reportWaits(name));
@@ -72,6 +72,8 @@ export class Supervisor {
     this.#components = new Map(options.components.map((component) => [component.name, component]));
     this.#tree = new Tree(options.components, Math.random);
     this.#standing = new StandingStarts(options.host, options.log);
+    this.#credentials = new StartCredentials(options);
+    this.#states = new StateReport(options, this.#waits, this.#retired.signal);
   }
 
   /** Follows the table of children until the signal is aborted, and brings everything up meanwhile. */
@@ -212,7 +214,7 @@ export class Supervisor {
     using limit = deadline(prepareTimeoutMs, signal);
     const waitingFor = this.#waits.begin(name);
     const [files] = await Promise.all([
-      this.#credentials(component, waitingFor, limit.signal),
+      this.#credentials.of(component, this.#isFirst(name), waitingFor, limit.signal),
       component.prepare(limit.signal, waitingFor),
     ]);
     signal.throwIfAborted();
@@ -230,39 +232,6 @@ export class Supervisor {
     const command = component.command();
     const binDir = runPaths(this.#options.context.config.paths.run).bin;
     return { ...command, env: { PATH: binDir, HOME: '/root', LANG: 'C.UTF-8', ...command.env } };
-  }
-
-  /** What the component gets on its ramfs; what stays on disk is put there at once. */
-  async #credentials(
-    component: Component,
-    waitingFor: WaitingFor,
-    signal: AbortSignal,
-  ): Promise<readonly CredentialFile[]> {
-    if (component.credentials === 'none') return [];
-    const { context } = this.#options;
-    const files =
-      this.#keptCredentials(component) ??
-      (await waitingFor('PKIReady', this.#currentCredentials(component, signal)));
-    if (component.credentials === 'ramfs') return files;
-    const folder = ensureFolder(context.config.paths.kubeletPki, 0o700);
-    const { volatile = [] } = component;
-    for (const { name: file, data } of files) {
-      if (!volatile.includes(file)) writeFileAtomic(path.join(folder, file), data, 0o400);
-    }
-    return files.filter((file) => volatile.includes(file.name));
-  }
-
-  /** Those of an earlier start of the node, for one that does not wait for etcd's. */
-  #keptCredentials({ name, keepsCredentials = false }: Component): readonly CredentialFile[] | undefined {
-    return keepsCredentials && this.#isFirst(name) ? this.#options.kept.read(name) : undefined;
-  }
-
-  async #currentCredentials({ name, keepsCredentials = false }: Component, signal: AbortSignal) {
-    const { certs, kept, log } = this.#options;
-    const { files } = await certs.credentials({ holder: name }, { signal });
-    // Before it is started: what it writes with a key must not be all that knows that key after a power cut.
-    if (keepsCredentials) keep(kept, name, files, log);
-    return files;
   }
 
   /** Whether it has not run since this node was started, as far as anybody knows. */
@@ -296,44 +265,13 @@ export class Supervisor {
   }
 
   #report(nowMs: number): void {
-    const conditions: ConditionUpdate[] = [];
-    for (const name of this.#components.keys()) {
-      const state = this.#tree.state(name);
-      const old = this.#reported.get(name);
-      if (old === state) continue;
-      this.#reported.set(name, state);
-      this.#options.restarts.observe(name, old, state, nowMs);
-      if (old?.kind !== state.kind || endBetween(old, state) !== null) this.#tell(name, old, state, nowMs);
-      conditions.push(this.#condition(name, nowMs));
-    }
-    this.#send(conditions);
+    this.#states.changed(this.#components.values(), (name) => this.#tree.state(name), nowMs);
   }
 
   #reportWaits(name: string): void {
     // When the start goes on, or has failed, the new state says all there is to say.
-    if (this.#starts.has(name)) this.#send([this.#condition(name, performance.now())]);
-  }
-
-  #condition(name: string, nowMs: number): ConditionUpdate {
-    return conditionOf(this.#component(name).name, this.#tree.state(name), this.#waits.of(name), nowMs);
-  }
-
-  #send(conditions: ConditionUpdate[]): void {
-    if (conditions.length === 0 || this.#retired.signal.aborted) return;
-    const { signal } = this.#retired;
-    this.#options.host.setConditions({ conditions }, { signal }).catch((error: unknown) => {
-      if (signal.aborted) return;
-      this.#options.log.error({ err: error }, 'the conditions of the components could not be reported');
-    });
-  }
-
-  #tell(name: string, old: State | undefined, state: State, nowMs: number): void {
-    const { log } = this.#options;
-    const message = `${name}: ${describeState(state, nowMs)}`;
-    const cause = state.kind === 'backoff' ? state.cause : endBetween(old, state);
-    if (cause !== null) log.warn({ component: name, cause: describeCause(cause) }, message);
-    else log.info({ component: name, state: state.kind }, message);
-    this.#options.onState(name, state);
+    if (this.#starts.has(name))
+      this.#states.waits(this.#component(name), this.#tree.state(name), performance.now());
   }
 
   #component(name: string): Component {

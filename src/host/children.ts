@@ -5,6 +5,7 @@ import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { stopPatienceMs } from '../platform/stop-patience.js';
+import { AdoptedChildren } from './adopted-children.js';
 import type { ChildNews, ChildrenOptions, Takeover } from './children-options.js';
 import { readTable, writeTable } from './children-table.js';
 import { checkProgram } from './exec.js';
@@ -13,9 +14,6 @@ import { endOrphans, findStrays, sortLeftovers } from './leftovers.js';
 import { OomEnds } from './oom-ends.js';
 import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
 import { StandingStarts } from './standing-starts.js';
-
-/** How often to look whether what is not this process's own child is still there, in milliseconds. */
-const adoptedPollMs = 100;
 
 /**
  * The table of children: what runs, under which pid, since when, and how the last one ended. The only place that
@@ -32,8 +30,7 @@ export class Children {
   readonly #starting = new Set<string>();
   /** Ended runs whose last lines are still being read. */
   readonly #draining = new Map<string, Promise<unknown>>();
-  /** Those that another run of Hamlet has started, each with the timer that looks after it. */
-  readonly #adopted = new Map<string, NodeJS.Timeout>();
+  readonly #adopted = new AdoptedChildren();
   /** Starts and ends that are being dealt with. */
   readonly #underWay = new Set<Promise<unknown>>();
   #released = false;
@@ -165,7 +162,8 @@ export class Children {
     }
     for (const { name } of [...bad, ...gone]) this.#draining.set(name, outputs.endRun(name));
     await secrets.adopt(sound.map(({ name }) => name));
-    for (const child of sound) this.#watchAdopted(child);
+    // Only a parent is told how its child ended.
+    for (const child of sound) this.#adopted.watch(child, () => this.#ended(child, null, null));
     if (table.length > 0) this.#write();
     const ended = [...new Set([...bad.map(({ name }) => name), ...orphaned])];
     return {
@@ -195,8 +193,7 @@ export class Children {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#released = true;
     this.#launcher.close();
-    for (const timer of this.#adopted.values()) clearInterval(timer);
-    this.#adopted.clear();
+    this.#adopted.close();
   }
 
   /**
@@ -244,17 +241,6 @@ export class Children {
     if (hasEnded(started)) this.#ended(child, started.exitCode, started.signalCode);
     else started.once('exit', (code, signal) => this.#ended(child, code, signal));
     return child;
-  }
-
-  #watchAdopted(child: Child): void {
-    const timer = setInterval(() => {
-      if (isAlive(child.pid, child.startTicks)) return;
-      clearInterval(timer);
-      this.#adopted.delete(child.name);
-      // Only a parent is told how.
-      this.#ended(child, null, null);
-    }, adoptedPollMs);
-    this.#adopted.set(child.name, timer);
   }
 
   #ended(child: Child, code: number | null, signal: string | null): void {

@@ -4,7 +4,6 @@ import { allConditionNames, componentNames, workerNames, type WorkerName } from 
 import { messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
 import { deferred } from '../ipc/deferred.js';
-import { client } from '../ipc/client.js';
 import { connect } from '../ipc/connection.js';
 import { serve } from '../ipc/server.js';
 import { certs } from '../ipc/services/certs.js';
@@ -37,6 +36,7 @@ import { Router } from './router.js';
 import { Secrets } from './secrets.js';
 import { hostHandlers } from './service.js';
 import type { SuccessorFailure } from './successor.js';
+import { endTheRest, stopInOrder } from './stop-components.js';
 import { recordSysctls } from './sysctls.js';
 import { waitForMachine } from './wait-for-machine.js';
 import { Workers, type WorkersOptions } from './workers.js';
@@ -78,9 +78,6 @@ const logsDelayMs = 1_000;
 const etcdDelayMs = 500;
 /** What a component's condition has for a reason before it is executed. */
 const notOnItsWay: readonly string[] = ['NotReported', 'Waiting', 'Preparing'];
-
-/** How long the components may take to stop altogether when nobody asks them in order, in milliseconds. */
-const stopTimeoutMs = 120_000;
 
 /** Who serves what on the mesh, and who may call whom. */
 const endpoints = [
@@ -260,11 +257,11 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     if (await board.becomesTrue('PKIReady', signal)) start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
-    if (!leave.aborted) await stopInOrder();
+    if (!leave.aborted && workers.isHealthy('kubelet')) await stopInOrder(connection, log);
     // A worker that came up in the meantime would start again what is ended here.
     await workers.stop();
     if (leave.aborted) await children.release();
-    else await endTheRest();
+    else await endTheRest(children, log);
     report.close();
     await history.written();
     await logKeeper.stop();
@@ -279,28 +276,6 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       if (signal.aborted) resolve();
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
-  }
-
-  async function stopInOrder(): Promise<void> {
-    if (!workers.isHealthy('kubelet')) return;
-    try {
-      tellKilled((await client(connection, kubelet).stop({})).killed);
-    } catch (error) {
-      log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
-    }
-  }
-
-  function tellKilled(killed: readonly string[]): void {
-    if (killed.length > 0) log.warn({ killed }, `would not stop and were killed: ${killed.join(', ')}`);
-  }
-
-  /** Nothing is left by now, unless nobody was there to be asked. */
-  async function endTheRest(): Promise<void> {
-    try {
-      tellKilled(await children.endAll([...componentNames].reverse(), AbortSignal.timeout(stopTimeoutMs)));
-    } catch (error) {
-      log.error({ err: error }, `not everything could be ended: ${messageOf(error)}`);
-    }
   }
 }
 

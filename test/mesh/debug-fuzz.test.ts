@@ -1,12 +1,11 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import t from 'tap';
 import { nodeDebugService } from '../../src/gen/hamlet/debug/v1/debug.js';
 import { limits } from '../../src/workers/debug/limits.js';
+import { doors } from './debug-doors.js';
 import { dbg, newPki, startRemote, type Remote } from './debug-remote-fixture.js';
 
 t.setTimeout(180_000);
@@ -19,17 +18,11 @@ const patienceMs = 100;
 
 const pki = await newPki();
 
-/** Connections as they are made on each listener, by callers who may do everything there. */
-function doors({ node, port, admin }: Remote): Readonly<Record<string, () => Socket>> {
-  const pem = readFileSync(admin, 'utf8');
-  const [cert = '', ...ca] = pem.match(/-----BEGIN CERT[^]+?-----END CERTIFICATE-----\n/g) ?? [];
-  const key = /-----BEGIN PRIV[^]+?-----END PRIVATE KEY-----/.exec(pem)?.[0];
+/** Each listener, and the one for other machines once more, before the handshake. */
+function ways(remote: Remote): Readonly<Record<string, () => Socket>> {
   return {
-    'the Unix socket': () => connectTcp({ path: node.socket }),
-    loopback: () => connectTcp({ host: '127.0.0.1', port: node.port }),
-    'other machines, before the handshake': () => connectTcp({ host: '127.0.0.1', port }),
-    'other machines, after the handshake': () =>
-      connectTls({ host: '127.0.0.1', port, ca, cert, key, ALPNProtocols: ['h2'] }),
+    ...Object.fromEntries(doors(remote).map(({ name, open }) => [name, open])),
+    'mutual TLS before its handshake': () => connectTcp({ host: '127.0.0.1', port: remote.port }),
   };
 }
 
@@ -84,7 +77,7 @@ async function answers({ node, port, admin }: Remote): Promise<object[]> {
 
 void t.test(`rubbish ends its own connection and nothing else, seed ${seed}`, async (t) => {
   const remote = await startRemote(t, pki);
-  for (const [name, open] of Object.entries(doors(remote))) {
+  for (const [name, open] of Object.entries(ways(remote))) {
     await fc.assert(
       fc.asyncProperty(fc.array(rubbish, { minLength: 1, maxLength: 8 }), async (all) => {
         await Promise.all(all.map((bytes) => say(open(), bytes)));
@@ -164,7 +157,7 @@ async function ask(session: ClientHttp2Session, asked: Request): Promise<void> {
 
 void t.test(`so do requests that are not what they should be, seed ${seed}`, async (t) => {
   const remote = await startRemote(t, pki);
-  for (const [name, open] of Object.entries(doors(remote))) {
+  for (const [name, open] of Object.entries(ways(remote))) {
     if (name.includes('before')) continue;
     await fc.assert(
       fc.asyncProperty(request, async (asked) => {

@@ -91,15 +91,16 @@ export async function certificate(
   of: Pki,
   roles: readonly (keyof typeof roleGroups)[],
   options: {
+    readonly name?: string;
     readonly issuer?: Profile['issuer'];
     readonly issuedMs?: number;
     readonly lifetimeMs?: number;
   } = {},
 ): Promise<string> {
-  const { issuer = 'debug-ca', issuedMs = Date.now(), lifetimeMs = 60_000 } = options;
+  const { name = 'jane', issuer = 'debug-ca', issuedMs = Date.now(), lifetimeMs = 60_000 } = options;
   const groups = roles.map((role) => roleGroups[role]);
   const times = { nowMs: issuedMs, lifetimeMs };
-  const profile = { ...client('jane', groups), issuer };
+  const profile = { ...client(name, groups), issuer };
   const issued = await issueClient(jobs, of.authorities, profile, times, never);
   const key = createPrivateKey({ key: Buffer.from(issued.privateKey), format: 'der', type: 'pkcs8' });
   const own = new X509Certificate(issued.certificate).toString();

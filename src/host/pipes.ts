@@ -153,7 +153,7 @@ export class Pipes {
       rings: this.#rings,
       pipes,
       wake: this.#wake,
-      ...(this.#segments !== undefined && { segments: this.#segments }),
+      ...(this.#segments !== undefined && { segments: { ...this.#segments, leftDir: this.#dir } }),
     };
   }
 

@@ -64,6 +64,8 @@ export interface SegmentSettings {
   readonly dir: string;
   /** Bound of what all logs take there together. */
   readonly maxBytes: number;
+  /** In memory: where the next Hamlet finds what a full disk did not take. Without it that is lost. */
+  readonly leftDir?: string;
 }
 
 /** All that the logs worker is started with. */

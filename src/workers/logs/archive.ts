@@ -6,6 +6,7 @@ import type { LineBlock } from '../../lib/ring/block.js';
 import { startOf, type SegmentSettings } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
 import { BlockPool } from './block-pool.js';
+import { LeftLines } from './left-lines.js';
 import { LogEnds } from './log-ends.js';
 import { segmentFiles, type SegmentFiles } from './segment-files.js';
 import { isFull, SegmentLog, type Start } from './segment-log.js';
@@ -57,7 +58,13 @@ export class Archive {
     const { settings, rings, files = segmentFiles } = options;
     this.#options = options;
     const start = startOf(Math.max(0, ...[...rings.values()].map(({ origin }) => origin)));
-    this.#ends = new LogEnds(path.join(settings.dir, 'ends.json'), start);
+    const { dir, leftDir } = settings;
+    const endsName = 'ends.json';
+    this.#ends = new LogEnds({
+      file: path.join(dir, endsName),
+      start,
+      ...(leftDir !== undefined && { leftFile: path.join(leftDir, endsName) }),
+    });
     const share = Math.floor(settings.maxBytes / segmentsPerBudget);
     const segmentBytes = Math.min(Math.max(share, minSegmentBytes), maxSegmentBytes);
     this.#logs = new Map(
@@ -66,7 +73,8 @@ export class Archive {
         new SegmentLog({
           ring,
           pool: this.#pool,
-          dir: path.join(settings.dir, name),
+          dir: path.join(dir, name),
+          left: leftDir === undefined ? undefined : new LeftLines(leftDir, name),
           files,
           segmentBytes,
           onFull: () => this.#try(() => this.#keepBudget()),
@@ -116,7 +124,10 @@ export class Archive {
     return this.#ends.countLost(name, from, to);
   }
 
-  /** Writes down what is there, and where it ends: nothing more comes into the rings. */
+  /**
+   * Writes down what is there, and where it ends: nothing more comes into the rings. What a full disk does not take is
+   * left where the next Hamlet finds it.
+   */
   async close(): Promise<void> {
     await this.ready;
     this.#stop.abort(new HamletError('CANCELLED', 'the logs are closed'));

@@ -3,6 +3,7 @@ import type { LineBlock } from '../../lib/ring/block.js';
 import type { Ring } from '../../lib/ring/ring.js';
 import { blockBytes, joinBlocks, type BlockInfo } from '../../lib/segments/block.js';
 import type { BlockPool } from './block-pool.js';
+import type { LeftLines } from './left-lines.js';
 import { Segments, type SegmentsOptions } from './segments.js';
 
 /** Memory of lines that wait for the disk, at most: what comes while one write is under way, and no more. */
@@ -23,6 +24,8 @@ export interface SegmentLogOptions extends SegmentsOptions {
   readonly ring: Ring;
   /** Memory for lines on their way to the disk; many logs share it. */
   readonly pool: BlockPool;
+  /** Where lines are left that the disk does not take before the end; without it they are lost then. */
+  readonly left?: LeftLines | undefined;
   /** Is waited for whenever a segment is full, before the next one is begun. */
   readonly onFull?: () => Promise<void>;
 }
@@ -36,6 +39,7 @@ export class SegmentLog {
   readonly segments: Segments;
   readonly #ring: Ring;
   readonly #pool: BlockPool;
+  readonly #left: LeftLines | undefined;
   readonly #onFull: () => Promise<void>;
   /** Lines on their way to the disk, and those behind them. */
   #writing: LineBlock[] = [];
@@ -45,11 +49,14 @@ export class SegmentLog {
   /** The number of the first line that is not taken. */
   #next: number;
   #isOpen = false;
+  /** Whether lines of the last Hamlet's are among those that wait. */
+  #hasLeft = false;
   #write: Promise<void> | undefined;
 
-  constructor({ ring, pool, onFull = async () => {}, ...options }: SegmentLogOptions) {
+  constructor({ ring, pool, left, onFull = async () => {}, ...options }: SegmentLogOptions) {
     this.#ring = ring;
     this.#pool = pool;
+    this.#left = left;
     this.#onFull = onFull;
     // Lines that are on disk already go when that is known: others could be overwritten before.
     this.#next = ring.first;
@@ -60,12 +67,19 @@ export class SegmentLog {
   async open(): Promise<void> {
     const end = await this.segments.open();
     // The numbers have begun anew, so the node's state was taken away but for this: its lines are of another node.
-    if (end > this.#ring.written) await this.segments.clear();
-    else this.#leaveOut(end);
+    if (end > this.#ring.written) {
+      await this.segments.clear();
+      this.#left?.remove();
+    } else {
+      this.#takeUp(end);
+    }
     this.#isOpen = true;
   }
 
+  /** Leaves to the next Hamlet what could not be written. Throws what writing a file throws. */
   async close(): Promise<void> {
+    this.take();
+    if (this.#isOpen && this.#pending.length > 0) this.#left?.leave(this.#pending);
     await this.segments.close();
   }
 
@@ -125,12 +139,24 @@ export class SegmentLog {
         if (await this.segments.closeFull()) await this.#onFull();
       }
       this.#writingBytes = 0;
+      this.#forgetLeft();
     } catch (error) {
       this.#pending = [...this.#writing, ...this.#pending];
       this.#writing = [];
       this.#writingBytes = 0;
       this.#pendingBytes = sumOf(this.#pending);
       throw error;
+    }
+  }
+
+  /** What is on disk twice comes to the reader once, so a file that cannot be removed is no failure. */
+  #forgetLeft(): void {
+    if (!this.#hasLeft) return;
+    this.#hasLeft = false;
+    try {
+      this.#left?.remove();
+    } catch {
+      // The next start leaves out what is on disk already.
     }
   }
 
@@ -163,10 +189,14 @@ export class SegmentLog {
     return [...this.#writing, ...this.#pending];
   }
 
-  /** Gives up what was taken of the lines before number `end`. */
-  #leaveOut(end: number): void {
+  /** Goes on behind number `end` with what the last Hamlet has left, and what was taken. */
+  #takeUp(end: number): void {
+    const left = this.#left?.read().filter((block) => block.end <= this.#ring.first) ?? [];
+    this.#hasLeft = left.length > 0;
     this.#next = Math.max(this.#next, end);
-    this.#pending = this.#pending.filter((block) => block.end > end).map((block) => block.from(end));
+    this.#pending = [...left, ...this.#pending]
+      .filter((block) => block.end > end)
+      .map((block) => block.from(end));
     this.#pendingBytes = sumOf(this.#pending);
   }
 }

@@ -46,11 +46,12 @@ export function tlsDoor(port: number, pem: string, name: string): Door {
 
 /** An HTTP/2 connection on which the node has spoken; closed already when it was not let in. */
 export async function connected(t: Test, door: Door): Promise<ClientHttp2Session> {
-  const session = connectHttp2('http://node', { createConnection: door.open });
+  const socket = door.open();
+  const session = connectHttp2('http://node', { createConnection: () => socket });
   session.on('error', () => undefined);
   t.teardown(() => session.destroy());
   await new Promise<void>((resolve) => {
-    session.once('close', resolve);
+    socket.once('close', () => resolve());
     // An answer shows that the node has heard this side, too.
     session.once('remoteSettings', () => session.ping(() => resolve()));
   });

@@ -4,6 +4,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
 import { nodeDebugService } from '../../src/gen/hamlet/debug/v1/debug.js';
+import { poll } from '../../src/lib/time.js';
 import { limits } from '../../src/workers/debug/limits.js';
 import { doors } from './debug-doors.js';
 import { dbg, newPki, startRemote, type Remote } from './debug-remote-fixture.js';
@@ -66,12 +67,17 @@ const rubbish = fc.oneof(
     .map((rest) => Buffer.concat([Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), rest])),
 );
 
+/** Asks at each listener, until it is not one connection too many: those with the rubbish were counted, too. */
 async function answers({ node, port, admin }: Remote): Promise<object[]> {
-  const look = ['condition', 'NodeReady'];
+  const look = async (endpoint: string, options?: Parameters<typeof dbg>[2]): Promise<object> => {
+    const ask = () => dbg(endpoint, ['condition', 'NodeReady'], options);
+    const answered = async () => ((await ask()).code === 0 ? { code: 0 } : undefined);
+    return poll(answered, { everyMs: 100, timeoutMs: 20_000, what: `an answer at ${endpoint}` });
+  };
   return [
-    await dbg(`unix:${node.socket}`, look),
-    await dbg(`127.0.0.1:${node.port}`, look),
-    await dbg(`127.0.0.1:${port}`, look, { pem: admin }),
+    await look(`unix:${node.socket}`),
+    await look(`127.0.0.1:${node.port}`),
+    await look(`127.0.0.1:${port}`, { pem: admin }),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { ServerInterceptingCall, status, type ServerInterceptor } from '@grpc/grpc-js';
 import { HamletError, codeOf, messageOf } from '../../lib/errors.js';
 import { formatDuration } from '../../lib/time.js';
-import { limits, type CallBudget, type Refusals } from './limits.js';
+import { limits, type Budget, type Refusals } from './limits.js';
 import { callerOf } from './listener.js';
 import { adminGroup, readGroup, type Peer, type Role } from './peer.js';
 import type { Streams } from './streams.js';
@@ -23,7 +23,7 @@ export interface AdmissionOptions {
   readonly terms: ReadonlyMap<string, Terms>;
   /** Who is behind a connection, by gRPC's name for it. Throws when it is gone. */
   readonly peerOf: (name: string) => Peer;
-  readonly budget: CallBudget;
+  readonly budget: Budget;
   readonly streams: Streams;
   readonly refusals: Refusals;
 }

@@ -13,7 +13,7 @@ import type { Socket } from 'node:net';
 import type { CallOptions } from '../../ipc/contract.js';
 import { HamletError, codeOf, isHamletError, messageOf } from '../../lib/errors.js';
 import { admission, Unreadable, type Terms } from './admission.js';
-import { CallBudget, limits, Refusals, type RefusalLog } from './limits.js';
+import { callBudget, connectionBudget, limits, Refusals, type RefusalLog } from './limits.js';
 import { Gate, listenUnix, type OnConnection } from './listener.js';
 import type { Peer, Role } from './peer.js';
 import { http2ServerOf, Streams } from './streams.js';
@@ -134,7 +134,7 @@ export async function listen<S extends ServiceTable>(
       return [entry.path, { name, role, onNode: onNode.includes(name), isUnary, atOnce: atOnce[name] }];
     }),
   );
-  const budget = new CallBudget(monotonic);
+  const budget = callBudget(monotonic);
   const calls = { terms, peerOf: (name: string) => peers.named(name), budget, refusals };
   const streams = new Streams(calls);
   const server = new Server({
@@ -155,9 +155,10 @@ export async function listen<S extends ServiceTable>(
   };
   const { socket, address, port, log } = options;
   // All who may open the socket are one caller.
-  const unixGate = new Gate(refusals, { ofCaller: limits.maxConnections });
+  const begun = connectionBudget(monotonic);
+  const unixGate = new Gate(refusals, { ofCaller: limits.maxConnections, begun });
   const unix = socket === undefined ? undefined : await listenUnix(socket, unixGate, take);
-  const gate = new Gate(refusals);
+  const gate = new Gate(refusals, { begun });
   const tcp = await TcpDoor.open({ address, port, gate, take, mayWait: unix !== undefined, log });
   return {
     port: tcp.port,

@@ -12,6 +12,12 @@ export const limits = {
   /** Open connections of one listener, and of one caller among them. */
   maxConnections: 256,
   maxConnectionsOfCaller: 64,
+  /**
+   * Connections that a caller begins, in a burst and a second after it. A TLS handshake takes this thread three to four
+   * milliseconds, so a flood of them would take all of its time. Higher than the rate of calls: one for each is fine.
+   */
+  connectionBurst: 256,
+  connectionsPerSecond: 32,
   /** Whoever has said nothing by then is cut off. */
   maxSilenceMs: 5_000,
   /** A TLS handshake that goes on for longer is broken off. */
@@ -34,34 +40,58 @@ const summaryMs = 60_000;
 const maxKinds = 1_024;
 const maxLines = 100;
 
-/** A bucket of calls for each caller, filled at a steady rate. */
-export class CallBudget {
-  readonly #buckets = new Map<string, { calls: number; atMs: number }>();
+export interface Rate {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/** So many buckets may lie about before it is looked which of them are full. */
+const maxBuckets = 256;
+const forgetEveryMs = 1_000;
+
+/** A bucket for each caller, filled at a steady rate. */
+export class Budget {
+  readonly #rate: Rate;
   readonly #now: () => number;
+  readonly #buckets = new Map<string, { tokens: number; atMs: number }>();
+  #forgotAtMs = -Infinity;
 
   /** `now` is a monotonic clock in milliseconds. */
-  constructor(now: () => number) {
+  constructor(rate: Rate, now: () => number) {
+    this.#rate = rate;
     this.#now = now;
   }
 
-  /** Takes one call out of the caller's bucket; false when it is empty. */
+  /** Takes one token out of the caller's bucket; false when it is empty. */
   take(caller: string): boolean {
+    const { burst, perSecond } = this.#rate;
     const nowMs = this.#now();
     this.#forget(nowMs);
-    const bucket = this.#buckets.get(caller) ?? { calls: limits.burst, atMs: nowMs };
-    const filled = bucket.calls + ((nowMs - bucket.atMs) / 1_000) * limits.callsPerSecond;
-    const calls = Math.min(limits.burst, filled);
-    this.#buckets.set(caller, { calls: calls >= 1 ? calls - 1 : calls, atMs: nowMs });
-    return calls >= 1;
+    const bucket = this.#buckets.get(caller) ?? { tokens: burst, atMs: nowMs };
+    const tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1_000) * perSecond);
+    this.#buckets.set(caller, { tokens: tokens >= 1 ? tokens - 1 : tokens, atMs: nowMs });
+    return tokens >= 1;
   }
 
-  /** Buckets that have been full for a while are as good as none. */
+  /** Buckets that have been full for a while are as good as none. Not at each call: addresses can be many. */
   #forget(nowMs: number): void {
-    if (this.#buckets.size < limits.maxConnections) return;
+    if (this.#buckets.size < maxBuckets || nowMs - this.#forgotAtMs < forgetEveryMs) return;
+    this.#forgotAtMs = nowMs;
+    const { burst, perSecond } = this.#rate;
     for (const [caller, { atMs }] of this.#buckets) {
-      if (nowMs - atMs > (limits.burst / limits.callsPerSecond) * 1_000) this.#buckets.delete(caller);
+      if (nowMs - atMs > (burst / perSecond) * 1_000) this.#buckets.delete(caller);
     }
   }
+}
+
+/** Calls of each caller. */
+export function callBudget(now: () => number): Budget {
+  return new Budget({ burst: limits.burst, perSecond: limits.callsPerSecond }, now);
+}
+
+/** Connections that each caller begins. */
+export function connectionBudget(now: () => number): Budget {
+  return new Budget({ burst: limits.connectionBurst, perSecond: limits.connectionsPerSecond }, now);
 }
 
 export interface RefusalLog {

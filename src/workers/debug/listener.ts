@@ -2,7 +2,7 @@ import { chmodSync, chownSync, renameSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { HamletError, errnoOf } from '../../lib/errors.js';
-import { limits, type Refusals } from './limits.js';
+import { limits, type Budget, type Refusals } from './limits.js';
 import { adminGroup, groupId, tcpPeers, unixPeer, type Peer } from './peer.js';
 
 export interface Listener {
@@ -10,6 +10,12 @@ export interface Listener {
   readonly port: number;
   close(): void;
 }
+
+/**
+ * How long not to look who has connected over loopback after looking, in times of what that took: a look takes ten
+ * milliseconds, whatever it finds, and whoever only connects and says nothing must not take all of this thread's time.
+ */
+const pausePerLook = 4;
 
 /** Takes connections that have passed the gate. */
 export type OnConnection = (socket: Socket, peer: Peer) => void;
@@ -57,19 +63,28 @@ export async function listenTcp(
   onConnection: OnConnection,
 ): Promise<Listener> {
   const arrived: Socket[] = [];
+  let nextLookAtMs = 0;
   const admitAll = (): void => {
     const sockets = arrived.splice(0);
+    const beganMs = performance.now();
     const peers = tcpPeers(sockets);
+    const endedMs = performance.now();
+    nextLookAtMs = endedMs + (endedMs - beganMs) * pausePerLook;
     for (const [index, peer] of peers.entries()) {
       const socket = sockets[index];
       if (socket !== undefined && !socket.destroyed) gate.admit(socket, peer, onConnection);
     }
   };
-  // All that arrive in one turn of the event loop are looked up together.
+  // All that arrive in one turn of the event loop, or until it may be looked again, are looked up together.
+  const admitSoon = (): void => {
+    const waitMs = nextLookAtMs - performance.now();
+    if (waitMs > 0) setTimeout(admitAll, waitMs);
+    else setImmediate(admitAll);
+  };
   const server = createServer((socket) => {
     // The gate does the same, but has not seen it yet.
     socket.on('error', () => socket.destroy());
-    if (arrived.push(socket) === 1) setImmediate(admitAll);
+    if (arrived.push(socket) === 1) admitSoon();
   });
   return listenOn(server, address, port);
 }
@@ -94,21 +109,28 @@ export interface GateOptions {
   readonly ofCaller?: number;
   /** Whether a connection gives way to a new one; by default one that has said nothing yet does. */
   readonly isIdle?: (socket: Socket) => boolean;
+  /**
+   * How many connections a caller may begin. One is begun at its first byte and costs nothing before, so that silence
+   * takes nothing from those who have something to say. Without it connections are handed on at once.
+   */
+  readonly begun?: Budget;
 }
 
-/** Counts a listener's connections, and cuts off those that are too many or say nothing. */
+/** Counts a listener's connections, and cuts off those that are too many, begun too fast, or say nothing. */
 export class Gate {
   readonly #refusals: Refusals;
   readonly #ofCaller: number;
   readonly #isIdle: (socket: Socket) => boolean;
+  readonly #begun: Budget | undefined;
   /** In the order of their arrival. */
   readonly #open = new Map<Socket, string>();
 
   constructor(refusals: Refusals, options: GateOptions = {}) {
-    const { ofCaller = limits.maxConnectionsOfCaller, isIdle = isSilent } = options;
+    const { ofCaller = limits.maxConnectionsOfCaller, isIdle = isSilent, begun } = options;
     this.#refusals = refusals;
     this.#ofCaller = ofCaller;
     this.#isIdle = isIdle;
+    this.#begun = begun;
   }
 
   admit(socket: Socket, peer: Peer, onConnection: OnConnection): void {
@@ -143,7 +165,19 @@ export class Gate {
       clearTimeout(silence);
       this.release(socket);
     });
-    onConnection(socket, peer);
+    const budget = this.#begun;
+    if (budget === undefined) {
+      onConnection(socket, peer);
+      return;
+    }
+    atFirstByte(socket, () => {
+      if (budget.take(owner)) {
+        onConnection(socket, peer);
+        return;
+      }
+      this.#refusals.note(`begun ${caller}`, `${caller} begins too many connections to the debug API`);
+      socket.destroy();
+    });
   }
 
   /** Does not count a connection any longer. */
@@ -166,6 +200,15 @@ export class Gate {
     if (own.length >= this.#ofCaller) return own;
     return this.#open.size >= limits.maxConnections ? [...this.#open.keys()] : undefined;
   }
+}
+
+/** Whoever takes the socket then, TLS or HTTP/2, finds what has been read in it. */
+function atFirstByte(socket: Socket, act: () => void): void {
+  socket.once('readable', () => {
+    // The end is readable, too.
+    if (socket.readableLength > 0) act();
+    else socket.destroy();
+  });
 }
 
 function isSilent(socket: Socket): boolean {

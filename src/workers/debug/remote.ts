@@ -2,7 +2,7 @@ import { constants } from 'node:crypto';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server, type TLSSocket } from 'node:tls';
 import { errnoOf, messageOf } from '../../lib/errors.js';
-import { limits, type Refusals } from './limits.js';
+import { connectionBudget, limits, type Refusals } from './limits.js';
 import { Gate, listenOn, type Listener, type OnConnection } from './listener.js';
 import { certifiedPeer, remotePeer, type Peer } from './peer.js';
 
@@ -41,7 +41,10 @@ export class RemoteListener {
 
   constructor(credentials: TlsCredentials, door: Door) {
     this.#door = door;
-    this.#strangers = new Gate(door.refusals, { isIdle: () => true });
+    this.#strangers = new Gate(door.refusals, {
+      isIdle: () => true,
+      begun: connectionBudget(() => performance.now()),
+    });
     this.#clients = new Gate(door.refusals);
     this.#tls = createTlsServer({
       ...tlsOptions(credentials),

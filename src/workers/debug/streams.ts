@@ -2,7 +2,7 @@ import type { Server } from '@grpc/grpc-js';
 import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { HamletError } from '../../lib/errors.js';
 import type { Terms } from './admission.js';
-import { limits, type CallBudget, type Refusals } from './limits.js';
+import { limits, type Budget, type Refusals } from './limits.js';
 import { callerOf } from './listener.js';
 import type { Peer } from './peer.js';
 
@@ -12,7 +12,7 @@ export interface StreamsOptions {
   readonly terms: ReadonlyMap<string, Terms>;
   /** Who is behind a connection, by gRPC's name for it. Throws when it is gone. */
   readonly peerOf: (name: string) => Peer;
-  readonly budget: CallBudget;
+  readonly budget: Budget;
   readonly refusals: Refusals;
   /** How long a call without streams may take, until its answer is read. */
   readonly maxUnaryMs?: number;

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { CallBudget, limits, Refusals } from '../../../src/workers/debug/limits.js';
+import { callBudget, connectionBudget, limits, Refusals } from '../../../src/workers/debug/limits.js';
 
 void t.test('a caller has a burst and then a steady rate, and takes nothing from others', async (t) => {
   let nowMs = 0;
-  const budget = new CallBudget(() => nowMs);
+  const budget = callBudget(() => nowMs);
   const taken = (caller: string, tries: number) =>
     Array.from({ length: tries }, () => budget.take(caller)).filter((ok) => ok).length;
   t.equal(taken('a', 1_000), limits.burst);
@@ -13,6 +13,22 @@ void t.test('a caller has a burst and then a steady rate, and takes nothing from
   nowMs += 3_600_000;
   t.equal(taken('a', 1_000), limits.burst, 'no more than a burst is saved up');
 });
+
+void t.test(
+  'more callers than one looks at each time are forgotten when their buckets are full',
+  async (t) => {
+    let nowMs = 0;
+    const budget = connectionBudget(() => nowMs);
+    const taken = () =>
+      Array.from({ length: 2 * limits.connectionBurst }, () => budget.take('a')).filter((ok) => ok).length;
+    t.equal(taken(), limits.connectionBurst);
+    for (let address = 0; address < 10_000; address++) budget.take(`address ${address}`);
+    nowMs += 1_000;
+    t.equal(taken(), limits.connectionsPerSecond, 'what is not full is not forgotten');
+    nowMs += 3_600_000;
+    t.equal(taken(), limits.connectionBurst);
+  },
+);
 
 void t.test('a refusal is logged once and summed up', async (t) => {
   let nowMs = 0;

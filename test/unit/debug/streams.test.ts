@@ -3,7 +3,7 @@ import { connect, constants, createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import type { Terms } from '../../../src/workers/debug/admission.js';
-import { CallBudget, limits, Refusals } from '../../../src/workers/debug/limits.js';
+import { callBudget, limits, Refusals } from '../../../src/workers/debug/limits.js';
 import { Streams } from '../../../src/workers/debug/streams.js';
 
 const terms: Terms = { name: 'get', role: 'read', onNode: false, isUnary: true, atOnce: 2 };
@@ -19,7 +19,7 @@ async function start(t: Test, maxUnaryMs: number) {
       ['/follow', endless],
     ]),
     peerOf: () => peer,
-    budget: new CallBudget(() => 0),
+    budget: callBudget(() => 0),
     refusals: new Refusals({ warn: (_fields, message) => lines.push(message) }, () => 0),
     maxUnaryMs,
   });

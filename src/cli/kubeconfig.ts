@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Document } from 'yaml';
 import { nodeDebugService } from '../gen/hamlet/debug/v1/debug.js';
 import { HamletError } from '../lib/errors.js';
-import { ensureFolder, writeFileAtomic } from '../lib/files.js';
+import { ensureFolder, rewriteFile } from '../lib/files.js';
 import { UsageError, certificateFile, commonOptions, endpointFrom, parse } from './arguments.js';
 import type { Command } from './command.js';
 import { execApiVersion } from './credential.js';
@@ -28,7 +28,8 @@ Usage: dbg kubeconfig [--id NAME] [--groups A,B] [--ttl TIME] [--merge]
 
 Options:
 ${identityHelp}      --merge                add cluster, user and context "${entry}" to the first file of KUBECONFIG, or ~/.kube/config,
-                             and make it the current one; everything else in the file stays as it is
+                             and make it the current one; everything else in the file stays as it is,
+                             also its mode, its owner, and a link that leads to it
       --endpoint HOST:PORT   the node to ask (default: see dbg --help)
   -h, --help                 this text
 
@@ -87,8 +88,15 @@ async function merge(
   set(document, 'users', { name: entry, user: { exec: plugin(source) } });
   set(document, 'contexts', { name: entry, context: { cluster: entry, user: entry } });
   document.set('current-context', entry);
-  ensureFolder(path.dirname(file), 0o700);
-  writeFileAtomic(file, document.toString(), 0o600);
+  try {
+    ensureFolder(path.dirname(file), 0o700);
+    rewriteFile(file, document.toString(), 0o600);
+  } catch (cause) {
+    const remedy = 'it has to be yours or you root, and its folder writable';
+    throw new HamletError('FAILED_PRECONDITION', `cannot write ${file} with its owner kept; ${remedy}`, {
+      cause,
+    });
+  }
 }
 
 /** This very program, by its whole path: whoever calls it may have another PATH. */

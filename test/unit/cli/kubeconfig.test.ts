@@ -1,4 +1,15 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
@@ -122,4 +133,38 @@ preferences: { colors: true }
   const refused = await merge();
   t.match([refused.code, refused.stderr], [1, /is no kubeconfig/]);
   t.equal(readFileSync(file, 'utf8'), ': [broken');
+});
+
+void t.test('merging keeps a link, and the mode and the owner of what it leads to', async (t) => {
+  const { endpoint } = await startNode(t);
+  const folder = t.testdir({ dotfiles: { kube: 'kind: Config\n' }, kube: {} });
+  const [link, target] = [path.join(folder, 'kube', 'config'), path.join(folder, 'dotfiles', 'kube')];
+  const merge = (file = link) =>
+    dbg(['kubeconfig', '--merge', ...options], { endpoint, env: { KUBECONFIG: file } });
+  symlinkSync('../dotfiles/link', link);
+  symlinkSync('kube', path.join(folder, 'dotfiles', 'link'));
+  const asRoot = process.geteuid?.() === 0;
+  const owner = asRoot ? { uid: 65_534, gid: 65_534 } : { uid: process.getuid?.(), gid: process.getgid?.() };
+  if (asRoot) chownSync(target, 65_534, 65_534);
+  // More than a usual umask leaves.
+  chmodSync(target, 0o666);
+  t.match(await merge(), { code: 0, stdout: Buffer.from(`${link} has the context "hamlet" now\n`) });
+  t.equal(readlinkSync(link), '../dotfiles/link', 'the link is one still');
+  t.match(lstatSync(target), { ...owner, mode: 0o100666 });
+  t.match(readFileSync(target, 'utf8'), /^kind: Config\n[^]*name: hamlet/);
+  t.same(
+    readdirSync(path.join(folder, 'dotfiles')).sort(),
+    ['kube', 'link'],
+    'and nothing is left beside it',
+  );
+
+  const toNothing = path.join(folder, 'kube', 'new');
+  symlinkSync('../dotfiles/new', toNothing);
+  t.match(await merge(toNothing), { code: 0 });
+  t.equal(lstatSync(path.join(folder, 'dotfiles', 'new')).mode, 0o100600, 'a link to nothing is followed');
+  t.ok(lstatSync(toNothing).isSymbolicLink());
+
+  const round = path.join(folder, 'kube', 'round');
+  symlinkSync('round', round);
+  t.match(await merge(round), { code: 1, stderr: /^dbg: cannot write .*round/ });
 });

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { ensureFolder, replaceFile, writeFileAtomic } from '../../../src/lib/files.js';
+import { ensureFolder, replaceFile, rewriteFile, writeFileAtomic } from '../../../src/lib/files.js';
 import { poll } from '../../../src/lib/time.js';
 
 const writer = fileURLToPath(new URL('./fixtures/endless-writer.js', import.meta.url));
@@ -70,3 +70,21 @@ void t.test('a folder is made with its parents, and one that is there keeps its 
   ensureFolder(folder, 0o755);
   t.equal(statSync(folder).mode & 0o777, 0o700);
 });
+
+void t.test(
+  'rewriteFile takes a file from nobody',
+  { skip: process.geteuid?.() !== 0 && 'it takes another user’s place' },
+  (t) => {
+    const folder = t.testdir({ file: 'root’s' });
+    chmodSync(folder, 0o777);
+    process.seteuid?.(65_534);
+    try {
+      t.throws(() => rewriteFile(path.join(folder, 'file'), 'another', 0o600), { code: 'EPERM' });
+    } finally {
+      process.seteuid?.(0);
+    }
+    t.equal(readFileSync(path.join(folder, 'file'), 'utf8'), 'root’s');
+    t.same(readdirSync(folder), ['file']);
+    t.end();
+  },
+);

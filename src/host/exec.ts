@@ -20,12 +20,13 @@ const headBytes = 20;
 
 /** Why a program cannot be executed; `exec` in the details of the error that says so. */
 export type ExecProblem =
-  'no-folder' | 'program-missing' | 'not-executable' | 'wrong-architecture' | 'wrong-format';
+  'no-folder' | 'program-missing' | 'not-executable' | 'wrong-architecture' | 'wrong-format' | 'shortage';
 
 /**
  * Checks that a program can be executed in a folder. It is looked at first because an attempt tells less: execvp(3)
  * has /bin/sh run what the kernel does not know, a binary of another architecture too, and a missing folder looks like
- * a missing program. Throws NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION with an ExecProblem in its details.
+ * a missing program. Throws NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION or RESOURCE_EXHAUSTED with an ExecProblem
+ * in its details.
  */
 export function checkProgram(file: string, folder: string): void {
   if (!path.isAbsolute(file)) {
@@ -47,9 +48,8 @@ export function checkProgram(file: string, folder: string): void {
 export function execFailure(file: string, cause: unknown): HamletError {
   const errno = errnoOf(cause);
   if (isShortage(cause)) {
-    return new HamletError('RESOURCE_EXHAUSTED', `the machine has nothing left to start ${file} with`, {
-      cause,
-    });
+    const message = `the machine has nothing left to start ${file} with`;
+    return failure('RESOURCE_EXHAUSTED', 'shortage', message, cause);
   }
   if (errno === 'ENOENT') {
     const message = `the interpreter or dynamic loader of ${file} is missing`;
@@ -73,6 +73,7 @@ function readHead(file: string): Buffer {
     const head = Buffer.alloc(headBytes);
     return head.subarray(0, readSync(fd, head));
   } catch (cause) {
+    if (isShortage(cause)) throw execFailure(file, cause);
     if (errnoOf(cause) !== 'EACCES') throw cause;
     throw failure('PERMISSION_DENIED', 'not-executable', `${file} is not executable`, cause);
   } finally {

@@ -55,8 +55,8 @@ export class GroupConditions {
   async #followHistory(): Promise<void> {
     const { history, signal } = this.#options;
     for await (const restart of history.watch(signal)) {
-      // To get other settings is no failure.
-      if (restart.kind === 'outdated') continue;
+      // To get other settings is no failure, and what the machine lacks is none of its own.
+      if (restart.kind === 'outdated' || restart.kind === 'shortage') continue;
       this.#groups.failed(restart, performance.now());
       this.#updateIn(settleMs);
     }

@@ -4,6 +4,7 @@ import { formatDuration } from '../lib/time.js';
 import type { State, Cause, Action, TreeEvent } from '../supervision/state.js';
 import { describeCause, describeState } from '../supervision/state.js';
 import { Tree } from '../supervision/tree.js';
+import { isShortage } from '../platform/shortage.js';
 import { endBetween, RestartTracker, type OpenRestart } from '../supervision/restarts.js';
 import type { RestartFields } from '../ipc/services/restart.js';
 import type { History } from './history.js';
@@ -116,7 +117,7 @@ export class Workers {
     } catch (error) {
       this.#endedLines.delete(name);
       // Memory or descriptors that are missing now may be there at the next try.
-      this.#handle({ kind: 'ended', name, cause: { kind: 'error', message: messageOf(error) } });
+      this.#handle({ kind: 'ended', name, cause: startFailure(error) });
       return;
     }
     this.#handle({ kind: 'executed', name });
@@ -211,6 +212,10 @@ function dotted(name: string): string {
   return `hamlet.${name}`;
 }
 
+function startFailure(error: unknown): Cause {
+  return { kind: isShortage(error) ? 'shortage' : 'error', message: messageOf(error) };
+}
+
 function causeOf(exit: ThreadExit): Cause {
   switch (exit.kind) {
     case 'stopped':
@@ -222,7 +227,8 @@ function causeOf(exit: ThreadExit): Cause {
     case 'crashed': {
       const { error, exitCode } = exit;
       if (error === undefined) return { kind: 'exited', code: exitCode };
-      return { kind: 'error', message: error.stack || error.message };
+      const kind = isShortage(error) ? 'shortage' : 'error';
+      return { kind, message: error.stack || error.message };
     }
     default:
       return exit satisfies never;

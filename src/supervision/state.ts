@@ -1,11 +1,15 @@
 /** What of a component's start is not what it should be by now. */
 export type Outdated = 'settings' | 'credentials';
 
-/** Why a program could not be executed: each has another remedy. `exec-failed` is whatever the others are not. */
+/**
+ * Why a program could not be executed: each has another remedy. `shortage` is for want of descriptors, processes or memory,
+ * and `exec-failed` whatever the others are not.
+ */
 export const execFailures = [
   'program-missing',
   'not-executable',
   'wrong-architecture',
+  'shortage',
   'exec-failed',
 ] as const;
 export type ExecFailure = (typeof execFailures)[number];
@@ -117,6 +121,7 @@ export function describeCause(cause: Cause): string {
     case 'program-missing':
     case 'not-executable':
     case 'wrong-architecture':
+    case 'shortage':
     case 'exec-failed':
       return `could not be started: ${cause.message}`;
     case 'probe-failed':

@@ -11,6 +11,9 @@ type Stopping = Extract<State, { kind: 'stopping' }>;
 /** How long something that runs already, and should be ready by its age, may take to its first good probe. */
 const adoptionPatienceMs = 20_000;
 
+/** What the machine lacks may be there any moment, and to look costs little: it is done every four seconds at least. */
+const maxShortageFailures = 5;
+
 interface Node {
   readonly spec: Spec;
   state: State;
@@ -207,6 +210,7 @@ export class Tree {
     // What was being ended for a reason of ours ended for that reason, whatever its last signal was.
     const reason = state.kind === 'stopping' && state.cause !== null ? state.cause : cause;
     if (state.kind !== 'stopping') this.#countFailure(node, nowMs);
+    if (cause.kind === 'shortage') node.failures = Math.min(node.failures, maxShortageFailures);
     const waitMs = backoffMs(node.failures, this.#random);
     node.state = { kind: 'backoff', untilMs: nowMs + waitMs, cause: reason };
   }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { errnoOf } from '../../src/lib/errors.js';
 import { componentNames, workerNames } from '../../src/lib/names.js';
 import { poll, sleep } from '../../src/lib/time.js';
+import { backoffMaxMs } from '../../src/supervision/backoff.js';
 import type { ChaosNode } from './node.js';
 import { damage, type Fault, type Noticed } from './fault.js';
 import { noDescriptors, noProcesses } from './limits.js';
@@ -13,8 +14,8 @@ import type { Death } from './thread-agent.js';
 const deathMs = 100;
 /** How long packets are lost or delayed: many probes and leases fall into it. */
 const troubleMs = 10_000;
-/** How long the machine has nothing left, or the wrong time: longer than it takes until a probe's failures count. */
-const shortageMs = 22_000;
+/** How long the machine has nothing left: what has died before, so that it waits for long, tries to start meanwhile. */
+const shortageMs = backoffMaxMs + 2_000;
 /** Hamlet says so before that is over. */
 const tellMs = 15_000;
 /** A Hamlet that is started is up by then, whatever the machine lacks. */

@@ -16,6 +16,7 @@ export const restartFields = v.strictObject({
     'program-missing',
     'not-executable',
     'wrong-architecture',
+    'shortage',
     'exec-failed',
     'probe-failed',
     'start-timeout',

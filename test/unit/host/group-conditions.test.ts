@@ -79,7 +79,9 @@ void t.test('a crash loop is told by every group above, and in the log, once', a
   await until('node', 'true');
   set('kube.scheduler', 'Exited', 'exited with code 1');
   for (let i = 1; i < crashLoopFailures; i++) history.put(null, restart());
-  for (let i = 1; i <= crashLoopFailures; i++) history.put(null, restart({ name: 'etcd', kind: 'outdated' }));
+  for (const kind of ['outdated', 'shortage'] as const) {
+    for (let i = 1; i <= crashLoopFailures; i++) history.put(null, restart({ name: 'etcd', kind }));
+  }
   await until('kube', 'false', 'MemberFailed');
   const id = history.put(null, restart());
   history.put(id, restart({ nextTryMs: Date.now() + 20_000 }));

@@ -10,6 +10,10 @@ void t.test('a shortage is known behind other errors', (t) => {
   t.ok(isShortage(errno('EMFILE')));
   t.ok(isShortage(new HamletError('UNAVAILABLE', 'no answer', { cause: errno('EAGAIN') })));
   t.notOk(isShortage(new HamletError('UNAVAILABLE', 'no answer', { cause: errno('ECONNREFUSED') })));
+  t.ok(
+    isShortage({ name: 'Error', message: 'EAGAIN', code: 'ERR_WORKER_INIT_FAILED' }),
+    "a thread's error too",
+  );
   t.notOk(isShortage('EMFILE'));
   const circle = new Error('circle');
   circle.cause = circle;

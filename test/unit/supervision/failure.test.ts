@@ -31,6 +31,27 @@ void t.test('a crash loop waits twice as long each time, up to 30 s', async (t) 
   t.same(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
 });
 
+void t.test('what the machine has nothing left for is tried every four seconds', async (t) => {
+  const h = new Harness([spec('a')]);
+  h.tick();
+  for (let i = 0; i < 10; i += 1) waitAfterFailure(h, 'a');
+  h.executed('a');
+  for (let i = 0; i < 3; i += 1) {
+    h.ends('a', { kind: 'shortage', message: 'EAGAIN' });
+    t.equal(h.backoffMs('a'), 4_000);
+    t.same(h.after(4_000), ['start a']);
+  }
+  const fresh = new Harness([spec('a')]);
+  fresh.tick();
+  const waits = Array.from({ length: 7 }, () => {
+    fresh.ends('a', { kind: 'shortage', message: 'EAGAIN' });
+    const waitMs = fresh.backoffMs('a');
+    fresh.after(waitMs);
+    return waitMs;
+  });
+  t.same(waits, [250, 500, 1_000, 2_000, 4_000, 4_000, 4_000]);
+});
+
 void t.test('jitter only shortens a wait, by a fifth at most', async (t) => {
   for (const failures of [1, 2, 7, 8, 100, 5_000]) {
     const full = backoffMs(failures, () => 0);
@@ -81,6 +102,7 @@ void t.test('every way to end is restarted, a clean exit too, and keeps its caus
     { kind: 'program-missing', message: 'no such file' },
     { kind: 'not-executable', message: 'mode 0644' },
     { kind: 'wrong-architecture', message: 'for another machine' },
+    { kind: 'shortage', message: 'too many open files' },
     { kind: 'exec-failed', message: 'no such interpreter' },
     { kind: 'error', message: 'no credentials' },
   ];

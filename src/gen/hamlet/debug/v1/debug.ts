@@ -1237,8 +1237,9 @@ export interface Restart {
   readonly atMs: number;
   /**
    * Why, for programs: `exited`, `killed`, `out-of-memory`, `program-missing`, `not-executable`, `wrong-architecture`,
-   * `exec-failed` (it could not be executed for another reason), `probe-failed` (it hung), `start-timeout`, `lost` (it
-   * ended while nobody was there to be told how), `outdated` (other settings or credentials), or `error`.
+   * `shortage` (there were no descriptors, processes or memory left to start it with), `exec-failed` (it could not be
+   * executed for another reason), `probe-failed` (it hung), `start-timeout`, `lost` (it ended while nobody was there to be
+   * told how), `outdated` (other settings or credentials), or `error`.
    */
   readonly kind: string;
   /** The exit code; -1 where there is none. */

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { roleGroups } from '../../src/ipc/debug-roles.js';
+import type { Handlers } from '../../src/ipc/contract.js';
 import { certs } from '../../src/ipc/services/certs.js';
 import { type Condition, host } from '../../src/ipc/services/host.js';
 import { JobPool } from '../../src/jobs/pool.js';
@@ -44,13 +45,21 @@ export async function newPki(): Promise<Pki> {
 }
 
 /** A debug worker that listens for other machines, with the credentials of `first`. */
-export async function startRemote(t: Test, first: Pki): Promise<Remote> {
+export async function startRemote(
+  t: Test,
+  first: Pki,
+  ofHost: Partial<Handlers<typeof host>> = {},
+): Promise<Remote> {
   const file = path.join(t.testdir(), 'log');
   const port = await freePort();
   const node = await DebugNode.start(undefined, { remotePort: port, logFd: openSync(file, 'a') });
   t.teardown(() => node[Symbol.asyncDispose]());
   await node.thread.ready;
-  await node.serve('main', host, { condition: () => ready, kubectl: () => ({ command: ['/bin/true'] }) });
+  await node.serve('main', host, {
+    condition: () => ready,
+    kubectl: () => ({ command: ['/bin/true'] }),
+    ...ofHost,
+  });
   let pki = first;
   const changes = new EventEmitter();
   await node.serve('certs', certs, {

@@ -9,6 +9,7 @@ import { toWire } from './errors.js';
 import { CHUNK_BYTES, FLAG_MESH, type Frame, FrameType, HEADER_BYTES, slotOf } from './frame.js';
 import type { Welcome } from './handshake.js';
 import { IncomingCall } from './incoming-call.js';
+import { describeIssues } from './issues.js';
 import { type Large, sizeOf, sliceOf, type SlabWriter } from './writer.js';
 
 /** Past this many open calls of one source a new one is refused. */
@@ -98,7 +99,7 @@ export class IncomingCalls {
       return this.#refuse(
         source,
         id,
-        new HamletError('INVALID_ARGUMENT', `${key}: ${v.summarize(parsed.issues)}`),
+        new HamletError('INVALID_ARGUMENT', `${describeIssues(parsed.issues)} (${key})`),
       );
     }
     const { windowBytes } = registered.method;

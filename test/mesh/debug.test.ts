@@ -84,6 +84,10 @@ void t.test('conditions', async (t) => {
     'INVALID_ARGUMENT',
     'name is empty: say which condition',
   ]);
+  t.same(await failure(client.call('GetCondition', { name: 'x'.repeat(200) })), [
+    'INVALID_ARGUMENT',
+    'name is 200 characters long, and 128 are allowed (host.condition)',
+  ]);
 });
 
 void t.test('kubeconfigs', async (t) => {

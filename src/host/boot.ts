@@ -34,7 +34,10 @@ const knownWaits: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Conditions that the start does not pass through. */
-const noSteps: ReadonlySet<string> = new Set(['CertificatesValid', 'DataAvailable', ...groupNames]);
+const noSteps: ReadonlySet<string> = new Set([
+  ...['CertificatesValid', 'DataAvailable', 'RemoteDebugReady'],
+  ...groupNames,
+]);
 
 type Wait = { -readonly [Key in keyof BootWait]: BootWait[Key] };
 type Step = { -readonly [Key in keyof BootStep]: BootStep[Key] } & { waits: Wait[] };

@@ -4,8 +4,11 @@ import type { Condition } from '../ipc/services/host.js';
 import type { ConditionBoard } from './conditions.js';
 
 const shown: readonly string[] = [...conditionNames, ...componentNames];
-/** A rotation of the authorities takes its time, a day at most, and nothing has to wait for its end. */
-const awaited = shown.filter((name) => name !== 'AuthoritiesSettled');
+/**
+ * A rotation of the authorities takes its time, a day at most, and nothing has to wait for its end; and whoever asks from
+ * another machine may have to wait for an address that this one does not have yet.
+ */
+const awaited = shown.filter((name) => name !== 'AuthoritiesSettled' && name !== 'RemoteDebugReady');
 const nameWidth = Math.max(...shown.map((name) => name.length));
 
 /** After so long without news a person is told what is being waited for, in milliseconds. */

@@ -114,7 +114,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   });
   const log = pipes.log('hamlet');
   if (pipes.startProblem !== undefined) log.warn(pipes.startProblem);
-  const board = new ConditionBoard(allConditionNames, Date.now());
+  const board = new ConditionBoard(conditionsOf(config), Date.now());
   const boot = new BootTimeline(board, signal, options.beganMs);
   notifyInit({
     board,
@@ -277,6 +277,12 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
   }
+}
+
+/** What there is to say of a node with this configuration: one that lets in no other machines has no door for them. */
+function conditionsOf({ debug }: Config): readonly string[] {
+  const isOpen = debug.enabled && debug.remote !== undefined;
+  return allConditionNames.filter((name) => name !== 'RemoteDebugReady' || isOpen);
 }
 
 /** The dotted names of all that is kept running with this configuration. */

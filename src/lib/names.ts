@@ -27,6 +27,7 @@ export const conditionNames = [
   'APIServerReady',
   'BuiltinsReady',
   'NodeReady',
+  'RemoteDebugReady',
 ] as const;
 export type ConditionName = (typeof conditionNames)[number];
 

@@ -36,31 +36,33 @@ export interface Remote {
   readonly admin: string;
   /** The lines of the worker's log. */
   readonly log: () => readonly LogLine[];
-  /** Hands out the credentials of this PKI from now on, as after a renewal. */
-  readonly renew: (pki: Pki) => void;
+  /** Hands out the credentials of this PKI from now on, as after a renewal, or none but this error. */
+  readonly renew: (pki: Pki | Error) => void;
 }
 
 export async function newPki(): Promise<Pki> {
   return parsePki(await freshPki(), facts, Date.now());
 }
 
-/** A debug worker that listens for other machines, with the credentials of `first`. */
+/** A debug worker that listens for other machines, with the credentials of `first`; on a port that is taken, if there is one. */
 export async function startRemote(
   t: Test,
   first: Pki,
   ofHost: Partial<Handlers<typeof host>> = {},
+  takenPort?: number,
 ): Promise<Remote> {
   const file = path.join(t.testdir(), 'log');
-  const port = await freePort();
+  const port = takenPort ?? (await freePort());
   const node = await DebugNode.start(undefined, { remotePort: port, logFd: openSync(file, 'a') });
   t.teardown(() => node[Symbol.asyncDispose]());
   await node.thread.ready;
   await node.serve('main', host, {
     condition: () => ready,
     kubectl: () => ({ command: ['/bin/true'] }),
+    setConditions: () => ({}),
     ...ofHost,
   });
-  let pki = first;
+  let given: Pki | Error = first;
   const changes = new EventEmitter();
   await node.serve('certs', certs, {
     async *renewals(_request, { signal }) {
@@ -69,14 +71,16 @@ export async function startRemote(
         await once(changes, 'renewed', { signal });
       }
     },
-    credentials: ({ holder }) => ({
-      files: credentialFiles(pki, holder, { apiserverPort: 6443, secretsFolder: '/run/secrets' }),
-    }),
+    credentials({ holder }) {
+      if (given instanceof Error) throw given;
+      const files = credentialFiles(given, holder, { apiserverPort: 6443, secretsFolder: '/run/secrets' });
+      return { files };
+    },
     debugKubeconfig: () => ({ kubeconfig: 'apiVersion: v1\n', expiresAtMs: 1_800_000_000_000 }),
     debugClient: () => ({ pem: 'a certificate\n', expiresAtMs: 1_800_000_000_000 }),
   });
   const admin = path.join(t.testdirName, 'admin.pem');
-  writeFileSync(admin, await certificate(pki, ['admin']));
+  writeFileSync(admin, await certificate(first, ['admin']));
   // It listens when it has its credentials, from a service that was not there before.
   const listens = async () => ((await accepts(port)) ? true : undefined);
   await poll(listens, { everyMs: 50, timeoutMs: 30_000, what: 'the listener for other machines' });
@@ -84,7 +88,7 @@ export async function startRemote(
     ...{ node, port, admin },
     log: () => linesIn(file),
     renew(next) {
-      pki = next;
+      given = next;
       changes.emit('renewed');
     },
   };

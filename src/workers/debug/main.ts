@@ -33,7 +33,11 @@ void runWorker<DebugData>('debug', async ({ connection, data, signal, log }) => 
   const also = [...healthMethods(hostClient), ...reflectionMethods()];
   const terms = { roles: debugRoles, onNode, atOnce };
   const server = await listen(nodeDebugService, handlers, { ...data, ...terms, also, log });
-  const remote = data.remote && openToOthers(data.remote, { door: server, certs: certsClient, log, signal });
+  const remote =
+    data.remote &&
+    openToOthers(data.remote, {
+      ...{ door: server, certs: certsClient, host: hostClient, log, signal },
+    });
   return {
     async stop() {
       await Promise.all([remote, server.close(stopPatienceMs)]);

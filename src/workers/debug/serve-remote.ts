@@ -1,8 +1,10 @@
 import type { Client } from '../../ipc/contract.js';
 import { isRetryable } from '../../ipc/errors.js';
 import type { certs } from '../../ipc/services/certs.js';
+import type { host } from '../../ipc/services/host.js';
 import { messageOf } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
+import { RemoteCondition } from './remote-condition.js';
 import { RemoteListener, type Door, type RemoteOptions, type TlsCredentials } from './remote.js';
 
 /** Before trying again to get credentials, or to listen. */
@@ -11,6 +13,7 @@ const retryMs = 1_000;
 export interface RemoteSources {
   readonly door: Door;
   readonly certs: Pick<Client<typeof certs>, 'credentials' | 'renewals'>;
+  readonly host: Pick<Client<typeof host>, 'setConditions'>;
   readonly log: {
     info(message: string): void;
     warn(fields: { readonly err: unknown }, message: string): void;
@@ -24,9 +27,17 @@ export interface RemoteSources {
  */
 export async function serveRemote(
   where: RemoteOptions,
-  { door, certs, log, signal }: RemoteSources,
+  { door, certs, host, log, signal }: RemoteSources,
   patienceMs: number,
 ): Promise<void> {
+  const condition = new RemoteCondition({
+    where,
+    report(update) {
+      host.setConditions({ conditions: [update] }, { signal }).catch((error: unknown) => {
+        if (!signal.aborted) log.warn({ err: error }, `${update.name} could not be reported`);
+      });
+    },
+  });
   let listener: RemoteListener | undefined;
   let problem = '';
   const isOver = (): boolean => signal.aborted;
@@ -43,6 +54,7 @@ export async function serveRemote(
         } else {
           listener.renew(credentials);
         }
+        condition.serves(credentials);
         problem = '';
       }
     } catch (error) {
@@ -51,6 +63,7 @@ export async function serveRemote(
       if (!isOver() && message !== problem && !isRetryable(error)) {
         log.warn({ err: error }, `clients on other machines: ${message}; trying again`);
       }
+      if (!isOver()) condition.failed(error);
       problem = message;
     }
     await sleep(retryMs, signal).catch(() => undefined);

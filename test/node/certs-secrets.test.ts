@@ -1,6 +1,7 @@
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
 import { KVClient } from 'etcd3/lib/rpc.js';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
 import t from 'tap';
 import { poll } from '../../src/lib/time.js';
@@ -18,7 +19,7 @@ import {
   symmetricKey,
   type Secret as Sought,
 } from './certs-search.js';
-import { TestNode, run, timedNode } from './support/hamlet.js';
+import { TestNode, freePorts, run, timedNode } from './support/hamlet.js';
 
 t.setTimeout(600_000);
 
@@ -92,9 +93,15 @@ class SecretiveNode {
   /** Takes note of the key in a kubeconfig. */
   noteKubeconfig(name: string, text: string): void {
     const data = /client-key-data"?: "?([A-Za-z0-9+/=]+)/.exec(text)?.[1];
-    if (data === undefined) throw new Error(`there is no key in ${text}`);
-    const pem = Buffer.from(data, 'base64').toString().split('\n').slice(1, -2).join('');
-    this.issued.set(data, privateKey(name, Buffer.from(pem, 'base64')));
+    this.notePem(name, Buffer.from(data ?? '', 'base64').toString());
+  }
+
+  /** Takes note of the key in a text that has one. */
+  notePem(name: string, text: string): void {
+    const [, data] = /-----BEGIN PRIVATE KEY-----\n([^-]+)-----END/.exec(text) ?? [];
+    if (data === undefined) throw new Error(`${name}: there is no key in ${text}`);
+    const der = Buffer.from(data, 'base64');
+    this.issued.set(der.toString('hex'), privateKey(name, der));
   }
 
   async kubectl(...args: readonly string[]): Promise<string> {
@@ -124,8 +131,46 @@ class SecretiveNode {
   }
 }
 
+/** Has credentials issued in every other way that there is, uses them, and takes note of their keys. */
+async function useCredentials(secretive: SecretiveNode, elsewhere: string): Promise<void> {
+  const { node } = secretive;
+  const asked = async (args: readonly string[], env = {}): Promise<string> => {
+    const { code, stdout, stderr } = await node.dbg(args, { env: { ...process.env, ...env } });
+    if (code !== 0) throw new Error(`dbg ${args.join(' ')}: exit code ${code}: ${stderr}`);
+    return stdout;
+  };
+  const plugin = JSON.parse(await asked(['credential'])) as { status: { clientKeyData: string } };
+  secretive.notePem('the key of dbg credential', plugin.status.clientKeyData);
+  // Where the one who asked keeps their own key is theirs to choose: not where the node has its files.
+  await using folder = await temporaryFolder('/dev/shm');
+  for (const role of ['read', 'admin']) {
+    const text = await asked(['client-certificate', '--role', role, 'jane']);
+    secretive.notePem(`the key of dbg client-certificate, ${role}`, text);
+    const file = path.join(folder.path, role);
+    writeFileSync(file, text, { mode: 0o600 });
+    await asked(['--endpoint', elsewhere, '--cert', file, 'condition', 'NodeReady']);
+  }
+  const admin = ['--endpoint', elsewhere, '--cert', path.join(folder.path, 'admin')];
+  secretive.noteKubeconfig('a key for another machine', await asked([...admin, 'kubeconfig']));
+  await asked([...admin, 'kubectl', 'get', 'nodes']);
+  // In the node's folder, so that it is searched: there is a plugin in it and no key.
+  const merged = path.join(node.folder, 'merged');
+  await asked(['kubeconfig', '--merge'], { KUBECONFIG: merged });
+  await asked(['kubectl', '--kubeconfig', merged, 'get', 'nodes']);
+}
+
+async function temporaryFolder(place: string) {
+  const folder = await mkdtemp(path.join(place, 'hamlet-'));
+  return {
+    path: folder,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
 void t.test('what is secret is encrypted in etcd by a key that changes, and not on the disk', async (t) => {
-  const secretive = new SecretiveNode(await TestNode.create());
+  const [port = 0] = await freePorts(1);
+  const remote = { address: '127.0.0.1', port };
+  const secretive = new SecretiveNode(await TestNode.create({ debug: { remote } }));
   const { node } = secretive;
   t.teardown(() => node.remove());
   await secretive.start();
@@ -167,9 +212,15 @@ void t.test('what is secret is encrypted in etcd by a key that changes, and not 
   secretive.noteKubeconfig('a debug client’s key', (await node.dbg(['kubeconfig'])).stdout);
   const raw = await secretive.kubectl('config', 'view', '--raw');
   secretive.noteKubeconfig('the key of kubectl’s wrapper', raw);
+  await useCredentials(secretive, `127.0.0.1:${port}`);
   await secretive.note();
+  for (const name of ['debug-ca', 'debug-ca-next', 'debug-server'])
+    t.ok(
+      [...secretive.issued.values()].some((sought) => sought.name === `/kube-pki/${name}.key`),
+      name,
+    );
   const issued = [...secretive.issued.values()];
-  t.ok(issued.length >= 21, `${issued.length} keys were issued`);
+  t.ok(issued.length >= 26, `${issued.length} keys were issued`);
 
   const files = filesBelow(node.folder);
   t.ok(files.length > 30, `${files.length} files are searched`);

@@ -141,6 +141,29 @@ void t.test('what the section debug of the configuration says holds on a real no
     t.comment(`${requests} requests with ${issued.length - before} credentials of ${ttlSeconds} s`);
   });
 
+  // What else it is good for, and what not, is in test/mesh/debug-client-certificate.test.ts.
+  await t.test('kubectl works from elsewhere, with a client certificate of the role admin', async (t) => {
+    const issue = async (role: string): Promise<string> => {
+      const { code, stdout, stderr } = await node.dbg(['client-certificate', '--role', role, 'ann']);
+      t.match([code, stderr], [0, '']);
+      const file = path.join(node.folder, `${role}.pem`);
+      writeFileSync(file, stdout, { mode: 0o600 });
+      return file;
+    };
+    const ask = (file: string, ...args: string[]) =>
+      node.dbg(['--endpoint', `127.0.0.1:${port}`, '--cert', file, ...args]);
+    const [reader, admin] = [await issue('read'), await issue('admin')];
+    t.match(await ask(reader, 'logs', '-n', '1', 'kube.kubelet'), { code: 0, stdout: /./ });
+    t.match(await ask(reader, 'condition', 'RemoteDebugReady'), { code: 0 });
+    const takesAdmin = /^dbg: client ann may not do this: it takes a certificate of the role admin\n$/;
+    t.match(await ask(reader, 'kubectl', 'get', 'nodes'), { code: 1, stdout: '', stderr: takesAdmin });
+    t.match(await ask(admin, 'kubectl', 'get', 'nodes', '-o', 'name'), { code: 0, stdout: /^node\// });
+    t.match(await audit(node, 'ann'), [
+      { groups: ['hamlet:debug-read'], refused: '' },
+      { groups: ['hamlet:debug-admin'], refused: '' },
+    ]);
+  });
+
   // For those who may not be masters.
   const readers = ['clusterrolebinding', 'readers', '--clusterrole=view', '--group=readers'];
   await node.kubectl(['create', ...readers]);

@@ -20,6 +20,8 @@ const shortageMs = backoffMaxMs + 2_000;
 const tellMs = 15_000;
 /** A Hamlet that is started is up by then, whatever the machine lacks. */
 const startMs = 60_000;
+/** It ends itself when it has to write and cannot. */
+const endsOnFullDisk = ['etcd'];
 const tellsOfFullDisk = /no space|is left of/i;
 const daySeconds = 86_400;
 /** The component that dies while something else is wrong; nothing needs it. */
@@ -54,9 +56,15 @@ export const faults: readonly Fault[] = [
       return () => node.pid !== pid;
     },
   },
-  { name: 'full disk', tells: tellsOfFullDisk, inject: (node, signal) => fillDisk(node, signal) },
+  {
+    name: 'full disk',
+    ends: endsOnFullDisk,
+    tells: tellsOfFullDisk,
+    inject: (node, signal) => fillDisk(node, signal),
+  },
   {
     name: 'full disk, SIGKILL of hamlet',
+    ends: endsOnFullDisk,
     tells: tellsOfFullDisk,
     costs: 'lines since',
     inject: (node, signal) =>
@@ -68,6 +76,7 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'full disk, SIGHUP of hamlet',
+    ends: endsOnFullDisk,
     tells: tellsOfFullDisk,
     costs: 'own lines',
     inject: (node, signal) =>

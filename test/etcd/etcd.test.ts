@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs';
 import t from 'tap';
 import { etcdSocket, runPaths } from '../../src/platform/paths.js';
 import { etcd } from '../../src/workers/kubelet/components/etcd.js';
-import { ComponentProcess, contextHere } from './component-process.js';
+import { ComponentProcess, contextHere } from '../node/component-process.js';
 
 void t.test('etcd answers a linearizable read on a socket that only root can reach', async (t) => {
   const context = contextHere(t);

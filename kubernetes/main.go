@@ -6,6 +6,10 @@
 //	kube kubelet --config=…
 //
 // One binary instead of six shares the 90 % of code that all of them link.
+//
+// What a component is given anew while it runs it takes within ten seconds;
+// upstream's programs look at their files once a minute, and at a client's
+// certificate every five.
 package main
 
 import (
@@ -20,7 +24,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubectl: client auth plugins
+	"k8s.io/client-go/transport"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/logs"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // client-go metrics
@@ -33,6 +39,16 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
+
+// rereadEvery is how often changed files with certificates are looked for, by
+// servers and by clients. Hamlet counts on it where it finds usage in a binary
+// (src/provision/own-binaries.ts).
+const rereadEvery = 10 * time.Second
+
+const usage = `usage: kube PROGRAM [ARGUMENTS]
+PROGRAM is one of: %s
+Each takes a certificate that has changed within ten seconds.
+`
 
 type program struct {
 	name    string
@@ -90,11 +106,13 @@ func main() {
 		for _, p := range programs {
 			names = append(names, p.name)
 		}
-		fmt.Fprintf(os.Stderr, "usage: kube PROGRAM [ARGUMENTS]\nPROGRAM is one of: %s\n", strings.Join(names, ", "))
+		fmt.Fprintf(os.Stderr, usage, strings.Join(names, ", "))
 		os.Exit(2)
 	}
 	os.Args = args
 	rand.Seed(time.Now().UnixNano())
+	dynamiccertificates.FileRefreshDuration = rereadEvery
+	transport.CertCallbackRefreshDuration = rereadEvery
 
 	command := chosen.command()
 	logs.InitLogs()

@@ -244,6 +244,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       nodeAddresses: [machine.address],
       firstServiceIp: firstAddress(config.network.serviceCidr),
       etcdSocket: etcdSocket(config.paths.run),
+      rereads: found.rereads,
       sealingKey: derivedKey(identity, 'PKI in etcd'),
     }));
     // etcd, which comes first, is the distribution's own.

@@ -25,6 +25,20 @@ export type KubeBinaries =
   | { readonly kind: 'multicall'; readonly path: string }
   | { readonly kind: 'separate'; readonly paths: Readonly<Partial<Record<KubeProgram, string>>> };
 
+/** How long it takes at most until a program has read a file with certificates that has changed, in milliseconds. */
+export interface Rereads {
+  /** The certificates that it serves, and the authorities by which it knows its clients. */
+  readonly serversMs: number;
+  /** The certificate that it is itself known by. */
+  readonly clientsMs: number;
+}
+
+/** Upstream's: FileRefreshDuration in apiserver's dynamiccertificates, CertCallbackRefreshDuration in client-go. */
+export const upstreamRereads: Rereads = { serversMs: 60_000, clientsMs: 300_000 };
+
+/** Of what Hamlet builds: rereadEvery in kubernetes/main.go. */
+export const builtRereads: Rereads = { serversMs: 10_000, clientsMs: 10_000 };
+
 /**
  * Where everything is that a node starts: found and checked by src/provision. Plain data, so that it can be handed to
  * a worker thread. All paths are absolute.
@@ -37,6 +51,7 @@ export interface Components {
   readonly ctr: string;
   readonly kube: KubeBinaries;
   readonly kubernetesVersion: KubernetesVersion;
+  readonly rereads: Rereads;
   readonly cniBinDir: string;
   readonly pauseImage: {
     /** A docker-archive tar. */

@@ -20,7 +20,7 @@ const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**
  * A leaf is replaced when a third of its life is left. Kubernetes' clients read theirs again every five minutes
- * (client-go, transport/cert_rotation.go) and servers every minute, so that third has to be longer than six.
+ * (client-go, transport/cert_rotation.go) and servers every minute, unless they are Hamlet's own build, so that third has to be longer than six.
  */
 const minLeafMs = 20 * unitMs.m;
 

@@ -1,7 +1,13 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HamletError, messageOf } from '../lib/errors.js';
-import { parseKubernetesVersion, type Components } from '../platform/components.js';
+import {
+  builtRereads,
+  parseKubernetesVersion,
+  upstreamRereads,
+  type Components,
+  type Rereads,
+} from '../platform/components.js';
 import type { Config } from '../platform/config.js';
 import { runPaths } from '../platform/paths.js';
 import { checkEntry, findEntries, type Entry } from './cache.js';
@@ -17,6 +23,7 @@ export const kubernetesFolder = fileURLToPath(new URL('../../../kubernetes/', im
 export interface Inventory {
   readonly programs: ProgramSearch;
   readonly kubernetes: OwnKubernetes | NotBuilt;
+  readonly rereads: Rereads;
   readonly pause: Components['pauseImage'] | NotBuilt;
 }
 
@@ -103,21 +110,23 @@ export async function takeInventory(
     return {
       programs: findMachinePrograms(undefined),
       kubernetes: await findBuiltKubernetes(cacheDir, signal, check, goVersion),
+      rereads: builtRereads,
       pause: await findBuiltPause(cacheDir, signal, check),
     };
   }
   const own = await import('./own-binaries.js');
   const kubernetes = await own.findOwnKubernetes(dir, { proxy: config.kubeProxy.enabled, signal });
-  const upstreamKubelet = !(await own.hasPatches(kubernetes.kube, signal));
+  const marks = await own.findMarks(kubernetes.kube, signal);
   return {
-    programs: findMachinePrograms(dir, { upstreamKubelet }),
+    programs: findMachinePrograms(dir, { upstreamKubelet: !marks.has('patches') }),
     kubernetes,
+    rereads: marks.has('rereads') ? builtRereads : upstreamRereads,
     pause: (await own.findOwnPause(dir, signal)) ?? (await findBuiltPause(cacheDir, signal, check)),
   };
 }
 
 /** Turns an inventory into components. Throws FAILED_PRECONDITION that names everything that is not there. */
-export function componentsOf({ programs, kubernetes, pause }: Inventory): Components {
+export function componentsOf({ programs, kubernetes, rereads, pause }: Inventory): Components {
   if (programs.kind === 'missing' || isNotBuilt(kubernetes) || isNotBuilt(pause)) {
     const problems = [
       ...(programs.kind === 'missing' ? programs.missing.map(describeMissing) : []),
@@ -129,6 +138,7 @@ export function componentsOf({ programs, kubernetes, pause }: Inventory): Compon
     ...programs.programs,
     kube: kubernetes.kube,
     kubernetesVersion: kubernetes.version,
+    rereads,
     pauseImage: pause,
   };
 }

@@ -23,8 +23,15 @@ const oldestRelease = { major: 1, minor: 20 };
 const multicallName = 'kube';
 /** `--version` takes 60 ms; a binary that hangs must not hang the start. */
 const versionTimeoutMs = 10_000;
-/** Words of an error that kubernetes/patches/0001 brings; a script that starts a kubelet has no reason to have them. */
-const patchMark = 'needs the program mount(8)';
+/**
+ * Words by which Hamlet's own build is known, and which a script that starts a kubelet has no reason to have: of an error
+ * that kubernetes/patches/0001 brings, and of the usage in kubernetes/main.go.
+ */
+const marks = {
+  patches: 'needs the program mount(8)',
+  rereads: 'takes a certificate that has changed within ten seconds',
+} as const;
+export type Mark = keyof typeof marks;
 const readBytes = 1 << 20;
 
 export interface OwnKubernetes {
@@ -74,17 +81,19 @@ export async function findOwnKubernetes(dir: string, options: OwnOptions): Promi
   return { kube: { kind: 'separate', paths }, version: kubelet };
 }
 
-/** Whether a kubelet was built with Hamlet's patches. Reads it through: about 0.1 s for 94 MB. */
-export async function hasPatches(kube: KubeBinaries, signal: AbortSignal): Promise<boolean> {
+/** What a kubelet has of Hamlet's own build. Reads it through: about 0.1 s for 94 MB. */
+export async function findMarks(kube: KubeBinaries, signal: AbortSignal): Promise<ReadonlySet<Mark>> {
+  const found = new Set<Mark>();
   const file = kube.kind === 'multicall' ? kube.path : kube.paths.kubelet;
-  if (file === undefined) return false;
+  if (file === undefined) return found;
+  const longest = Math.max(...Object.values(marks).map(({ length }) => length));
   let end = Buffer.alloc(0);
   for await (const chunk of createReadStream(file, { highWaterMark: readBytes, signal })) {
     const bytes = Buffer.concat([end, chunk as Buffer]);
-    if (bytes.includes(patchMark)) return true;
-    end = bytes.subarray(-patchMark.length);
+    for (const name of Object.keys(marks) as Mark[]) if (bytes.includes(marks[name])) found.add(name);
+    end = bytes.subarray(-longest);
   }
-  return false;
+  return found;
 }
 
 async function askVersion(

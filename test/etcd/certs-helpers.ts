@@ -1,4 +1,5 @@
 import { JobPool } from '../../src/jobs/pool.js';
+import { builtRereads } from '../../src/platform/components.js';
 import { defaultLifetimes } from '../../src/platform/lifetimes.js';
 import { loadOrBootstrap, type BootstrapOptions } from '../../src/workers/certs/bootstrap.js';
 import type { Pki, PkiValues } from '../../src/workers/certs/pki.js';
@@ -19,6 +20,7 @@ export async function bootstrap(etcd: TestEtcd, options: Partial<BootstrapOption
       jobs,
       facts,
       lifetimes: defaultLifetimes,
+      rereads: builtRereads,
       now: Date.now,
       log: { info: () => undefined },
       signal: never,

@@ -12,6 +12,7 @@ import { serve } from '../../src/ipc/server.js';
 import { certs } from '../../src/ipc/services/certs.js';
 import { host, type ConditionUpdate } from '../../src/ipc/services/host.js';
 import { poll } from '../../src/lib/time.js';
+import { builtRereads } from '../../src/platform/components.js';
 import { parseConfig } from '../../src/platform/config.js';
 import type { CertsData } from '../../src/workers/certs/main.js';
 import { facts } from '../unit/certs/fixtures.js';
@@ -68,6 +69,7 @@ class CertsNode implements AsyncDisposable {
       nodeName: facts.nodeName,
       nodeAddresses: facts.nodeAddresses,
       firstServiceIp: facts.firstServiceIp,
+      rereads: builtRereads,
       etcdSocket: this.#etcd.socket,
       sealingKey: new Uint8Array(32).fill(7),
     };

@@ -44,7 +44,7 @@ void t.test('dbg issues a certificate, and it is good for its role until it ends
     policy: { allowMasters: true, identities: ['*'] },
     audit: new AuditTrail(path.join(folder, 'audit.jsonl')),
     now: Date.now,
-    rotation: new RotationControl(),
+    rotation: new RotationControl(0),
     checkSecrets: async () => 'done',
   });
   service.state = { kind: 'ready', pki: await newPki() };

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { JobPool } from '../../jobs/pool.js';
+import type { Rereads } from '../../platform/components.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import {
   encryptionDueMs,
@@ -43,6 +44,8 @@ export interface BootstrapOptions {
   readonly jobs: JobPool;
   readonly facts: NodeFacts;
   readonly lifetimes: Lifetimes;
+  /** How soon the components take what has changed. */
+  readonly rereads: Rereads;
   /** Wall clock, milliseconds since the epoch. */
   readonly now: () => number;
   /** A PKI that was made on the chance that there is none. */
@@ -113,9 +116,13 @@ function dueEncryption(
 }
 
 /** The record of successors that begin to sign now. What has been issued to others ends as late as it can. */
-function settlingFrom(nowMs: number, { rotation, lifetimes }: BootstrapOptions) {
+function settlingFrom(nowMs: number, { rotation, rereads, lifetimes }: BootstrapOptions) {
   const heldMs = Math.min(rotation?.().heldUntilMs ?? 0, nowMs + lifetimes.debugMaxMs);
-  return { phase: 'settling', sinceMs: nowMs, untilMs: Math.max(nowMs + settlingMs, heldMs) } as const;
+  return {
+    phase: 'settling',
+    sinceMs: nowMs,
+    untilMs: Math.max(nowMs + settlingMs(rereads), heldMs),
+  } as const;
 }
 
 interface Due {

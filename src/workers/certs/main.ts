@@ -8,6 +8,7 @@ import { host, type ConditionUpdate } from '../../ipc/services/host.js';
 import { JobPool } from '../../jobs/pool.js';
 import { isHamletError, messageOf, type HamletError } from '../../lib/errors.js';
 import { sleep } from '../../lib/time.js';
+import type { Rereads } from '../../platform/components.js';
 import type { Config } from '../../platform/config.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import { runPaths } from '../../platform/paths.js';
@@ -20,7 +21,7 @@ import { issuePki } from './issue.js';
 import { isForTheClock, type Pki, type PkiValues } from './pki.js';
 import type { NodeFacts } from './profiles.js';
 import { keepRenewed } from './renewal.js';
-import { RotationControl } from './rotation-control.js';
+import { RotationControl, trustMs } from './rotation-control.js';
 import { SealedStore } from './sealed-store.js';
 import { CertsService, type PkiState } from './service.js';
 
@@ -31,6 +32,8 @@ export interface CertsData {
   readonly nodeAddresses: readonly string[];
   readonly firstServiceIp: string;
   readonly etcdSocket: string;
+  /** Of the Kubernetes that this node runs. */
+  readonly rereads: Rereads;
   /** Seals the private keys in etcd; 32 bytes. */
   readonly sealingKey: Uint8Array;
 }
@@ -51,7 +54,7 @@ void runWorker<CertsData>('certs', ({ connection, data, signal, log }) => {
   const { pki: lifetimes, ports } = data.config;
   const facts = factsOf(data);
   const audit = new AuditTrail(path.join(data.config.paths.state, 'audit.jsonl'));
-  const rotation = new RotationControl();
+  const rotation = new RotationControl(trustMs(data.rereads));
   const service = new CertsService({
     jobs,
     apiserverPort: ports.apiserver,
@@ -156,7 +159,7 @@ function onChange(report: (condition: ConditionUpdate) => void): (condition: Con
 
 async function obtain(options: Work): Promise<Pki> {
   const { data, jobs, sealer, facts, enter, log, signal } = options;
-  const { etcdSocket } = data;
+  const { etcdSocket, rereads } = data;
   const lifetimes = data.config.pki;
   const waiting = { kind: 'waiting', reason: 'WaitingForEtcd' } as const;
   enter({ ...waiting, message: `waits for etcd at ${etcdSocket}` });
@@ -168,7 +171,7 @@ async function obtain(options: Work): Promise<Pki> {
     await using etcd = new EtcdStore(etcdSocket);
     const store = new SealedStore(etcd, sealer);
     try {
-      return await loadOrBootstrap({ store, jobs, facts, lifetimes, now, prepared, log, signal });
+      return await loadOrBootstrap({ store, jobs, facts, lifetimes, rereads, now, prepared, log, signal });
     } catch (error) {
       if (!isHamletError(error, 'UNAVAILABLE')) throw error;
       log.warn({ err: error }, 'etcd does not answer, trying again');
@@ -191,6 +194,7 @@ async function renew(
     jobs,
     facts,
     lifetimes: data.config.pki,
+    rereads: data.rereads,
     now,
     surelyEarly,
     rotation: () => ({ ...rotation.facts, heldUntilMs: audit.heldUntilMs() }),

@@ -1,15 +1,21 @@
+import type { Rereads } from '../../platform/components.js';
 import { sleep } from '../../lib/time.js';
 import { trusted, type Pki } from './pki.js';
 import { authorityNames } from './profiles.js';
 import type { RotationFacts } from './rotation.js';
 
-/** The API server and the kubelet look at the files with the authorities they trust once a minute. */
-export const rereadMs = 65_000;
+/** What the API server and the kubelet have begun to read takes no longer. */
+const readingMs = 5_000;
+
+/** How long after they got them the API server and the kubelet go by the authorities in their files, in milliseconds. */
+export function trustMs({ serversMs }: Rereads): number {
+  return serversMs + readingMs;
+}
 
 /** What a rotation goes by and the record of it does not say: who wants one, and what the components have by now. */
 export class RotationControl {
   readonly #now: () => number;
-  readonly #rereadMs: number;
+  readonly #waitMs: number;
   #asked = false;
   /** What has to be trusted, and from which revision on the files say so. */
   #trust = { key: '', since: 0 };
@@ -20,15 +26,15 @@ export class RotationControl {
   #look = false;
   #wake = new AbortController();
 
-  /** `now` is a monotonic clock in milliseconds. */
-  constructor(now: () => number = () => performance.now(), waitMs = rereadMs) {
+  /** `waitMs` is for the components, see trustMs(); `now` is a monotonic clock in milliseconds. */
+  constructor(waitMs: number, now: () => number = () => performance.now()) {
     this.#now = now;
-    this.#rereadMs = waitMs;
+    this.#waitMs = waitMs;
   }
 
   get facts(): Omit<RotationFacts, 'nowMs'> {
     const atMs = this.#deliveredAtMs;
-    return { asked: this.#asked, delivered: atMs !== undefined && this.#now() - atMs >= this.#rereadMs };
+    return { asked: this.#asked, delivered: atMs !== undefined && this.#now() - atMs >= this.#waitMs };
   }
 
   /** For how long the components have not been given what they should have, in milliseconds; 0 when they have it. */

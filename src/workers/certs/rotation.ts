@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { Rereads } from '../../platform/components.js';
 import { backdatedMs } from './profiles.js';
 
 /**
@@ -14,8 +15,13 @@ const rotation = v.variant('phase', [
 ]);
 export type Rotation = v.InferOutput<typeof rotation>;
 
-/** Clients read their certificate again every five minutes; then they have made their last request with the old one. */
-export const settlingMs = 6 * 60_000;
+/** When a client has read its new certificate, it has yet to make its last request with the old one. */
+const lastRequestMs = 30_000;
+
+/** How long after they begin to sign the old ones are trusted at least, in milliseconds. */
+export function settlingMs({ clientsMs }: Rereads): number {
+  return clientsMs + lastRequestMs;
+}
 
 /** What is known beside the record. Wall clock, milliseconds since the epoch. */
 export interface RotationFacts {

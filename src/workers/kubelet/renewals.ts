@@ -18,7 +18,7 @@ const restartTimeoutMs = 120_000;
 /** Before the stream of renewals is opened again, the first time and at most. */
 const retryMs = 1_000;
 const maxRetryMs = 60_000;
-/** Components that read their certificate again look at it once a minute. */
+/** Components that read their certificate again look at it once a minute at least. */
 const rereadTimeoutMs = 70_000;
 
 export interface RenewalsOptions {
@@ -86,7 +86,7 @@ async function refresh(component: Component, urgency: Urgency, options: Renewals
     );
     if (changed.length === 0) return true;
     const wanted = files.filter((file) => changed.includes(file.name));
-    // What is not ready may be so for want of these, and it would read them again in a minute.
+    // What is not ready may be so for want of these, and it may be a minute until it reads them again.
     const canReload = changed.every((file) => reloads.includes(file)) && !options.isStarting(name);
     if (canReload) {
       await replace(component, wanted, options);

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { ConditionUpdate } from '../../../src/ipc/services/host.js';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { poll } from '../../../src/lib/time.js';
+import { builtRereads } from '../../../src/platform/components.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { loadOrBootstrap } from '../../../src/workers/certs/bootstrap.js';
 import { encryptionRecord, newEncryption } from '../../../src/workers/certs/encryption.js';
@@ -44,7 +45,7 @@ async function look(
     reasons = fields.certificates as Look['reasons'];
   };
   const pki = await loadOrBootstrap({
-    ...{ store, jobs, facts, lifetimes, now: () => nowMs, surelyEarly, signal: never },
+    ...{ store, jobs, facts, lifetimes, rereads: builtRereads, now: () => nowMs, surelyEarly, signal: never },
     log: { info: info },
   });
   return { pki, reasons };
@@ -181,7 +182,7 @@ void t.test('the worker notices by itself, says so, and is patient with authorit
   const seen: Pki[] = [];
   const conditions: ConditionUpdate[] = [];
   const kept = keepRenewed((await look(store, startMs)).pki, {
-    ...{ facts, lifetimes: defaultLifetimes, rotation: new RotationControl(), now: () => nowMs, lookMs },
+    ...{ facts, lifetimes: defaultLifetimes, rotation: new RotationControl(0), now: () => nowMs, lookMs },
     ...{ clockPatienceMs: patienceMs, ticks: () => ticksMs, signal: stop.signal },
     renew: async (_signal, surelyEarly) => (await look(store, nowMs, surelyEarly)).pki,
     onPki: (pki) => seen.push(pki),

@@ -3,6 +3,7 @@ import type { ConditionUpdate } from '../../../src/ipc/services/host.js';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { HamletError } from '../../../src/lib/errors.js';
 import { poll } from '../../../src/lib/time.js';
+import { builtRereads as rereads } from '../../../src/platform/components.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { loadOrBootstrap } from '../../../src/workers/certs/bootstrap.js';
 import { notAfterMs, parsePki, type Pki } from '../../../src/workers/certs/pki.js';
@@ -32,9 +33,9 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
   const kept = renewal.keepRenewed(pki, {
     facts,
     lifetimes: defaultLifetimes,
-    rotation: new RotationControl(),
+    rotation: new RotationControl(0),
     now,
-    renew: () => loadOrBootstrap({ store, jobs, facts, lifetimes, now, log, signal }),
+    renew: () => loadOrBootstrap({ store, jobs, facts, lifetimes, rereads, now, log, signal }),
     onPki: (renewed) => seen.push(renewed),
     onCondition: (condition) => {
       if (condition.name === 'CertificatesValid') conditions.push(condition);
@@ -87,7 +88,7 @@ void t.test('leaves are renewed while the clock goes on, ten times over', async 
 
 void t.test('a failure is over when its cause is, also when nothing is due any more', async (t) => {
   const stop = new AbortController();
-  const rotation = new RotationControl();
+  const rotation = new RotationControl(0);
   const conditions: ConditionUpdate[] = [];
   let isBroken = true;
   const kept = renewal.keepRenewed(pki, {
@@ -133,7 +134,7 @@ void t.test('the condition says what is wrong before it is too late', async (t) 
 
 void t.test('what does not reach the components is told of', async (t) => {
   let nowMs = 0;
-  const rotation = new RotationControl(() => nowMs);
+  const rotation = new RotationControl(0, () => nowMs);
   const condition = () => renewal.validity(pki, nextRenewal(pki), startMs, undefined, rotation.undeliveredMs);
   t.equal(condition().status, 'true');
   rotation.publish(5, pki);
@@ -164,6 +165,7 @@ void t.test('a leaf that ends with its authority is not renewed, and the authori
     jobs,
     facts,
     lifetimes: short,
+    rereads,
     now: () => nowMs,
     log: { info: () => undefined },
     signal,

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { JobPool } from '../../../src/jobs/pool.js';
 import { poll } from '../../../src/lib/time.js';
+import { builtRereads, upstreamRereads } from '../../../src/platform/components.js';
 import { defaultLifetimes } from '../../../src/platform/lifetimes.js';
 import { loadOrBootstrap } from '../../../src/workers/certs/bootstrap.js';
 import { bundle } from '../../../src/workers/certs/credentials.js';
@@ -13,7 +14,7 @@ import {
 } from '../../../src/workers/certs/pki.js';
 import { authorityNames, leafNames } from '../../../src/workers/certs/profiles.js';
 import { authoritiesSettled, keepRenewed } from '../../../src/workers/certs/renewal.js';
-import { RotationControl } from '../../../src/workers/certs/rotation-control.js';
+import { RotationControl, trustMs } from '../../../src/workers/certs/rotation-control.js';
 import {
   describeRotation,
   nextStep,
@@ -36,7 +37,7 @@ function fingerprints(of: Readonly<Record<string, { readonly certificate: { fing
 /** One look at what is due, as a worker does that has just been started. */
 async function look(store: ReturnType<typeof memory>, nowMs: number, asked = false, delivered = false) {
   return loadOrBootstrap({
-    ...{ store, jobs, facts, lifetimes: defaultLifetimes, now: () => nowMs },
+    ...{ store, jobs, facts, lifetimes: defaultLifetimes, rereads: builtRereads, now: () => nowMs },
     rotation: () => ({ asked, delivered, heldUntilMs: startMs + 3_600_000 }),
     log: { info: () => undefined },
     signal: never,
@@ -88,7 +89,11 @@ void t.test('nothing outlives what it was issued under', async (t) => {
   await look(store, startMs, true);
   const atMs = startMs + 3_600_000;
   const { rotation } = await look(store, atMs, false, true);
-  t.match(rotation, { untilMs: atMs + settlingMs }, 'clients get the time to read their certificate again');
+  t.match(
+    rotation,
+    { untilMs: atMs + settlingMs(builtRereads) },
+    'clients get the time to read their certificate again',
+  );
 });
 
 void t.test(
@@ -172,7 +177,7 @@ void t.test('a record that nobody can read is damage', async (t) => {
 
 void t.test('the worker goes on by itself when everybody has what they need', async (t) => {
   let monotonicMs = 0;
-  const rotation = new RotationControl(() => monotonicMs, 65_000);
+  const rotation = new RotationControl(trustMs(upstreamRereads), () => monotonicMs);
   const store = memory(values);
   const stop = new AbortController();
   let nowMs = startMs;
@@ -184,6 +189,7 @@ void t.test('the worker goes on by itself when everybody has what they need', as
     renew: (signal) =>
       loadOrBootstrap({
         ...{ store, jobs, facts, lifetimes: defaultLifetimes, now: () => nowMs, signal },
+        rereads: upstreamRereads,
         rotation: () => ({ ...rotation.facts, heldUntilMs: 0 }),
         log: { info: () => undefined },
       }),
@@ -213,7 +219,7 @@ void t.test('the worker goes on by itself when everybody has what they need', as
   t.equal(rotation.facts.delivered, false, 'nor what nobody can have read yet');
   monotonicMs += 65_000;
   await phase('settling');
-  nowMs += settlingMs + 1;
+  nowMs += settlingMs(upstreamRereads) + 1;
   rotation.deliver(revision);
   monotonicMs += 65_000;
   await phase(undefined);

@@ -26,7 +26,7 @@ const caller = { transport: 'unix', uid: 1001, pid: 4711 } as const;
 const everybody = { allowMasters: true, identities: ['*'] };
 const folder = t.testdir();
 
-function newService(policy = everybody, rotation = new RotationControl()): CertsService {
+function newService(policy = everybody, rotation = new RotationControl(0)): CertsService {
   return new CertsService({
     jobs,
     apiserverPort: 6443,
@@ -285,7 +285,7 @@ void t.test('without masters there is no way to be one by another name', async (
 });
 
 void t.test('a rotation is asked for by debug clients, and waits for the kubelet worker', async (t) => {
-  const rotation = new RotationControl(() => performance.now(), 0);
+  const rotation = new RotationControl(0);
   const service = newService(everybody, rotation);
   const { handlers } = service;
   await t.rejects(async () => handlers.rotate({}, debug), { code: 'UNAVAILABLE' });

@@ -1,3 +1,4 @@
+import { upstreamRereads } from '../../../src/platform/components.js';
 import { parseConfig } from '../../../src/platform/config.js';
 import { features } from '../../../src/platform/kubernetes-versions.js';
 import type { Machine } from '../../../src/platform/machine.js';
@@ -45,6 +46,7 @@ export function makeContext({
       ctr: '/usr/bin/ctr',
       kube: { kind: 'multicall', path: '/cache/kube' },
       kubernetesVersion: version,
+      rereads: upstreamRereads,
       cniBinDir: '/usr/lib/cni',
       pauseImage: { archive: '/cache/pause.tar', ref: 'hamlet.internal/pause:3.2' },
       programs: {},

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { isHamletError } from '../../../src/lib/errors.js';
-import { kubeCommand } from '../../../src/platform/components.js';
+import { builtRereads, kubeCommand } from '../../../src/platform/components.js';
 import { parseConfig } from '../../../src/platform/config.js';
 import { putEntry, temporaryFolder } from '../../../src/provision/cache.js';
 import {
@@ -64,6 +64,7 @@ void t.test('a filled cache is used', async (t) => {
   t.match(components, {
     etcd: '/e',
     kubernetesVersion: { major: 1, minor: 20, patch: 2, text: 'v1.20.2' },
+    rereads: builtRereads,
     pauseImage: { archive: files.pause, ref: pauseRef },
   });
 });

@@ -1,9 +1,10 @@
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { kubeCommand, kubePrograms, type Components } from '../../../src/platform/components.js';
 import { imageArchive } from '../../../src/provision/image-archive.js';
-import { findOwnKubernetes, findOwnPause, hasPatches } from '../../../src/provision/own-binaries.js';
+import { kubernetesFolder } from '../../../src/provision/components.js';
+import { findMarks, findOwnKubernetes, findOwnPause } from '../../../src/provision/own-binaries.js';
 
 const options = { proxy: true, signal: new AbortController().signal };
 
@@ -88,17 +89,26 @@ void t.test("a pause image of one's own", async (t) => {
   rmSync(archive);
 });
 
-void t.test("Hamlet's patches are found in a kubelet, wherever they lie in it", async (t) => {
+void t.test("what a kubelet has of Hamlet's own build is found, wherever it lies in it", async (t) => {
   const file = path.join(t.testdir(), 'kube');
-  const mark = 'needs the program mount(8)';
-  const has = () => hasPatches({ kind: 'multicall', path: file }, options.signal);
-  for (const before of [0, 5_000, (1 << 20) - 10, (1 << 20) - mark.length, 1 << 20, (2 << 20) - 1]) {
-    writeFileSync(file, `${'x'.repeat(before)}${mark}${'x'.repeat(10)}`);
-    t.ok(await has(), `after ${before} bytes`);
+  const marks = {
+    patches: 'needs the program mount(8)',
+    rereads: 'takes a certificate that has changed within ten seconds',
+  };
+  const found = async () => [...(await findMarks({ kind: 'multicall', path: file }, options.signal))];
+  for (const [name, mark] of Object.entries(marks)) {
+    for (const before of [0, 5_000, (1 << 20) - 10, (1 << 20) - mark.length, 1 << 20, (2 << 20) - 1]) {
+      writeFileSync(file, `${'x'.repeat(before)}${mark}${'x'.repeat(10)}`);
+      t.same(await found(), [name], `${name} after ${before} bytes`);
+    }
   }
+  writeFileSync(file, Object.values(marks).join('x'.repeat(1 << 20)));
+  t.same((await found()).sort(), ['patches', 'rereads']);
+  const main = path.join(kubernetesFolder, 'main.go');
+  t.ok(readFileSync(main).includes(marks.rereads), 'it is what a binary of this checkout has');
   writeFileSync(file, 'needs the program'.repeat(100_000));
-  t.notOk(await has());
+  t.same(await found(), []);
   writeFileSync(file, '');
-  t.notOk(await has());
-  t.notOk(await hasPatches({ kind: 'separate', paths: {} }, options.signal), 'there is no kubelet');
+  t.same(await found(), []);
+  t.same([...(await findMarks({ kind: 'separate', paths: {} }, options.signal))], [], 'there is no kubelet');
 });

@@ -18,7 +18,7 @@ export function apiserver(context: Context, credentials: ProbeCredentials): Comp
     needs: ['etcd'],
     credentials: 'ramfs',
     keepsCredentials: true,
-    // It looks at these once a minute, or when it opens a connection. What it knows the kubelet by is read once.
+    // It looks at these now and then (Rereads), or when it opens a connection. What it knows the kubelet by is read once.
     reloads: [
       'ca.crt',
       'apiserver.crt',

@@ -5,7 +5,6 @@ import path from 'node:path';
 import t from 'tap';
 import { parseConfig, type Config } from '../../../src/platform/config.js';
 import { spaceProblem } from '../../../src/platform/disk.js';
-import { portHolder } from '../../../src/platform/port-holder.js';
 import { checkPorts, diskProblems } from '../../../src/platform/preflight.js';
 
 /** Every port of the configuration set to one that is free right now. */
@@ -75,17 +74,6 @@ void t.test('the port for other machines is looked at where it is wanted', async
   await at('0.0.0.0', false);
   // TEST-NET-1 (RFC 5737): an address that the machine does not have, or not yet.
   await at('192.0.2.1');
-});
-
-void t.test('the holder of a port', async (t) => {
-  const server = createServer().listen(0, '::1');
-  t.teardown(() => server.close());
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  t.match(portHolder(port), { pid: process.pid });
-  server.close();
-  await once(server, 'close');
-  t.equal(portHolder(port), undefined);
 });
 
 void t.test('space is measured where the folder will be', async (t) => {

@@ -9,8 +9,8 @@ export interface Outputs {
   openOutput(name: string, run: number): Output;
   /** The number of the component's latest run, as far as its output has come here; 0 before the first. */
   lastRun(name: string): number;
-  /** Says that what comes from now on belongs to this run. */
-  adopt(name: string, run: number): void;
+  /** Says that what comes from now on, or when `after` has resolved, belongs to this run. */
+  adopt(name: string, run: number, after?: Promise<unknown>): void;
   /** Whether a process has the component's pipes as its stdout and stderr. */
   isOutputOf(name: string, pid: number): boolean;
   /** Resolves when all that the ended run wrote has been read. */

@@ -196,10 +196,15 @@ export class Pipes {
     return () => (memory === undefined ? [] : lastLinesOf(memory, run));
   }
 
-  /** Says which run of `name` writes into its pipes from now on. */
-  adopt(name: string, run: number): void {
+  /** Says which run of `name` writes into its pipes from now on: what is read when `after` has resolved counts as its. */
+  adopt(name: string, run: number, after?: Promise<unknown>): void {
     this.#runs.note(name, run);
-    for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);
+    const begin = (): void => {
+      for (const pipe of this.#pipesOf(name)) Atomics.store(pipe.words, pipeWord.run, run);
+    };
+    if (after === undefined) begin();
+    // Unless it has been followed by another meanwhile.
+    else void after.then(() => this.#runs.last(name) === run && begin());
   }
 
   /** Whether a process has the pipes of `name` as its stdout and stderr: those that are there now, not deleted ones. */

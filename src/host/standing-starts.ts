@@ -1,8 +1,9 @@
 import { deferred } from '../ipc/deferred.js';
 import type { SpawnRequest } from '../ipc/services/host.js';
 
-interface Standing {
+export interface Standing {
   readonly request: SpawnRequest;
+  /** Tells who has asked for it that it holds no more. */
   readonly over: () => void;
 }
 
@@ -32,11 +33,11 @@ export class StandingStarts {
     return promise;
   }
 
-  /** The start to be made now that the component has ended, if there is one. */
-  take(name: string): SpawnRequest | undefined {
-    const request = this.#starts.get(name)?.request;
-    this.cancel(name);
-    return request;
+  /** The start to be made now that the component has ended, if there is one; `over` is to be called when it is made. */
+  take(name: string): Standing | undefined {
+    const standing = this.#starts.get(name);
+    this.#starts.delete(name);
+    return standing;
   }
 
   /** What is told to end does not come back by itself. */

@@ -159,6 +159,29 @@ void t.test('a run that ends without a reader does not tear the next one', async
   t.same(await node.text('etcd'), ['one', 'two!']);
 });
 
+void t.test('what is read when the next run has been begun already is of the last one', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await node.killReader();
+  await once(node.spawn('etcd', 1, shell('echo one; printf two')), 'exit');
+  const drained = node.pipes.endRun('etcd');
+  node.pipes.adopt('etcd', 2, drained);
+  await node.startReader();
+  t.ok(await drained);
+  await once(node.spawn('etcd', 2, shell('echo three')), 'exit');
+  t.ok(await node.pipes.endRun('etcd'));
+  const lines = (await node.tail('etcd')).map(({ run, data }) => `${run} ${Buffer.from(data).toString()}`);
+  t.same(lines, ['1 one', '1 two', '2 three']);
+  t.equal(node.pipes.lastRun('etcd'), 2);
+});
+
+void t.test('who asks for the last lines of an ended run gets all of them', async (t) => {
+  await using node = await LogNode.start({ components: ['etcd'] });
+  await once(node.spawn('etcd', 1, shell('seq 999; printf end')), 'exit');
+  const drained = node.pipes.endRun('etcd');
+  t.equal((await node.text('etcd')).at(-1), 'end');
+  t.ok(await drained);
+});
+
 void t.test('a component outlives Hamlet, and what it wrote meanwhile is read by the next run', async (t) => {
   await using node = await LogNode.start({ components: ['etcd'], limits: manyLines });
   const child = node.spawn(

@@ -15,6 +15,8 @@ const newsMs = 1_000;
 export function logHandlers(store: LogStore): Handlers<typeof logs> {
   return {
     async *tail({ component, lines }) {
+      // Who was told of an end asks for the last lines.
+      store.endRuns();
       const ring = store.ring(component);
       const { first, written } = ring;
       // Copied at once: a loud component could overwrite the rest while the first lines are on their way.

@@ -67,6 +67,11 @@ export class LogStore {
     );
   }
 
+  /** Takes what ended runs have left in their pipes, and says so to the main thread. */
+  endRuns(): void {
+    for (const reader of this.#readers) reader.endRuns();
+  }
+
   /**
    * Takes what is left in the pipes, and ends. It is the last of Hamlet that does, see host/node.ts; what a component
    * writes that runs on waits in its pipe for the next start.
@@ -82,7 +87,7 @@ export class LogStore {
   async #watchRuns(): Promise<void> {
     while (!this.#isClosed) {
       const seen = Atomics.load(this.#wake, 0);
-      for (const reader of this.#readers) reader.endRuns();
+      this.endRuns();
       const wait = Atomics.waitAsync(this.#wake, 0, seen);
       if (wait.async) await wait.value;
     }

@@ -32,7 +32,7 @@ export class FileOutputs implements Outputs {
     return { stdout, stderr, close };
   }
 
-  adopt(): void {}
+  adopt(_name: string, _run: number, _after?: Promise<unknown>): void {}
 
   lastRun(): number {
     return 0;

@@ -3,10 +3,20 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { Children } from '../../../src/host/children.js';
 import type { ChildNews } from '../../../src/host/children-options.js';
 import type { SpawnRequest } from '../../../src/ipc/services/host.js';
 import { isAlive, sendSignal } from '../../../src/platform/process.js';
-import { ended, line, never, script, startChildren, waitFor } from './children-fixture.js';
+import {
+  ended,
+  FileOutputs,
+  line,
+  never,
+  optionsIn,
+  script,
+  startChildren,
+  waitFor,
+} from './children-fixture.js';
 
 /** Beside the test's own folder, which is the children's. */
 async function temporaryFolder(t: Test): Promise<string> {
@@ -55,6 +65,27 @@ void t.test(
     );
   },
 );
+
+void t.test('it does not wait until the last lines are read', async (t) => {
+  const folder = await temporaryFolder(t);
+  const outputs = new FileOutputs(folder);
+  const adopted: unknown[] = [];
+  const unread = new Promise<boolean>(() => undefined);
+  outputs.endRun = () => unread;
+  outputs.adopt = (...given) => adopted.push(given);
+  const children = new Children({ ...optionsIn(folder), outputs });
+  t.teardown(() => children.endAll(['a'], never));
+  const request = script('a', 'sleep 60');
+  const first = await children.spawn(request);
+  const held = children.standingStart({ ...request, secrets: [] }, never);
+  sendSignal(first.pid, 'SIGKILL');
+  await held;
+  t.match(children.all, [{ run: 2, exit: null }]);
+  t.same(adopted, [
+    ['a', 1, undefined],
+    ['a', 2, unread],
+  ]);
+});
 
 void t.test('files that its predecessor leaves are gone before it starts', async (t) => {
   const stale = path.join(await temporaryFolder(t), 'socket');

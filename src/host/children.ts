@@ -1,13 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
-import { Broadcast } from '../lib/broadcast.js';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { stopPatienceMs } from '../platform/stop-patience.js';
 import { AdoptedChildren } from './adopted-children.js';
+import { ChildRecords } from './child-records.js';
 import type { ChildNews, ChildrenOptions, Takeover } from './children-options.js';
-import { readTable, writeTable } from './children-table.js';
+import { readTable } from './children-table.js';
 import { checkProgram } from './exec.js';
 import { hasEnded, Launcher } from './launcher.js';
 import { endOrphans, findStrays, sortLeftovers } from './leftovers.js';
@@ -15,14 +15,10 @@ import { OomEnds } from './oom-ends.js';
 import { endGroup, endGroups, signalGroup, throwFailures } from './process-group.js';
 import { StandingStarts, type Standing } from './standing-starts.js';
 
-/** What a start has beside its request. */
-interface Launch {
-  /** The changes to be told before it. */
-  readonly before: () => Child[];
-  /** Makes ready what it needs. */
-  readonly provide: () => Promise<void>;
-  /** Until when what comes out of its pipes is the last run's; it is over unless given. */
-  readonly drained?: Promise<unknown> | undefined;
+/** A start that was asked for in advance, on its way. */
+interface Next {
+  readonly run: number;
+  readonly process: Promise<ChildProcess>;
 }
 
 /**
@@ -32,8 +28,7 @@ interface Launch {
 export class Children {
   readonly #options: ChildrenOptions;
   readonly #endPatienceMs: (name: string) => number;
-  readonly #table = new Map<string, Child>();
-  readonly #changes = new Broadcast<readonly Child[]>();
+  readonly #records: ChildRecords;
   readonly #launcher: Launcher;
   readonly #standing = new StandingStarts();
   readonly #oomEnds: OomEnds;
@@ -50,23 +45,22 @@ export class Children {
   constructor(options: ChildrenOptions) {
     const { outputs, standbyDelayMs } = options;
     this.#options = options;
+    this.#records = new ChildRecords(options.file, options.log);
     this.#launcher = new Launcher((name, run) => outputs.openOutput(name, run), standbyDelayMs);
     this.#oomEnds = new OomEnds(options.wasOomKilled);
     this.#endPatienceMs = options.endPatienceMs ?? stopPatienceMs;
   }
 
   get all(): readonly Child[] {
-    return [...this.#table.values()];
+    return this.#records.all;
   }
 
   /**
    * The table as it is, as one snapshot, then each start and each end, until the signal is aborted: an end with the start
    * that had been asked for in advance is one change.
    */
-  async *watch(signal: AbortSignal): AsyncGenerator<ChildNews, void, undefined> {
-    using changes = this.#changes.subscribe(signal);
-    yield { children: [...this.all], snapshot: true };
-    for await (const children of changes) yield { children: [...children], snapshot: false };
+  watch(signal: AbortSignal): AsyncGenerator<ChildNews, void, undefined> {
+    return this.#records.watch(signal);
   }
 
   /**
@@ -91,57 +85,37 @@ export class Children {
 
   async #spawn(request: SpawnRequest): Promise<Child> {
     const { name, secrets } = request;
-    const old = this.#table.get(name);
+    const old = this.#records.get(name);
     if (this.#starting.has(name) || old?.exit === null) {
       throw new HamletError('ALREADY_EXISTS', `${name} runs already, as process ${old?.pid ?? '(starting)'}`);
     }
-    const provide = async () => {
-      if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
-      await this.#draining.get(name);
-    };
-    return this.#launch(request, { before: () => [], provide });
-  }
-
-  /**
-   * Makes the start that was asked for in advance, now that the child has ended. How it ended is looked up meanwhile, and
-   * its last lines are read meanwhile: what comes until they are counts as its own, because no program that is started
-   * so says anything within the first milliseconds (etcd 10, containerd 20).
-   */
-  async #restart({ request, over }: Standing, ended: () => Child): Promise<void> {
-    const drained = this.#draining.get(request.name);
-    try {
-      await this.#launch(request, { before: () => [ended()], provide: async () => {}, drained });
-    } catch {
-      // Whoever hears of the end starts it in the ordinary way, and is told then why that cannot be.
-      this.#set([ended()]);
-    } finally {
-      over();
-    }
-  }
-
-  /** Executes a component when it has been provided for, and tells of it together with the changes before it. */
-  async #launch(request: SpawnRequest, { before, provide, drained }: Launch): Promise<Child> {
-    const { name, argv, cwd, stale } = request;
-    const { outputs } = this.#options;
     this.#starting.add(name);
     try {
-      checkProgram(argv[0] ?? '', cwd);
-      await provide();
+      checkProgram(request.argv[0] ?? '', request.cwd);
+      if (secrets.length > 0) await this.#options.secrets.provide(name, secrets);
+      await this.#draining.get(name);
       if (this.#ending)
         throw new HamletError('UNAVAILABLE', `the node stops; ${name} is not started any more`);
-      for (const file of stale) rmSync(file, { force: true });
-      // The table is gone after a reboot, the count is not.
-      const run = Math.max(this.#table.get(name)?.run ?? 0, outputs.lastRun(name)) + 1;
-      outputs.adopt(name, run, drained);
-      const child = this.#record(await this.#launcher.start(request, run), request, run, before());
-      this.#launcher.prepare(request, run + 1);
-      return child;
+      const run = this.#nextRun(name);
+      this.#options.outputs.adopt(name, run);
+      return this.#record(await this.#execute(request, run), request, run, []);
     } catch (error) {
       await this.#removeSecrets(name);
       throw error;
     } finally {
       this.#starting.delete(name);
     }
+  }
+
+  /** Executes a component that has been provided for. */
+  #execute(request: SpawnRequest, run: number): Promise<ChildProcess> {
+    for (const file of request.stale) rmSync(file, { force: true });
+    return this.#launcher.start(request, run);
+  }
+
+  /** The table is gone after a reboot, the count is not. */
+  #nextRun(name: string): number {
+    return Math.max(this.#records.get(name)?.run ?? 0, this.#options.outputs.lastRun(name)) + 1;
   }
 
   /** Sends a signal to a component's process group. Throws NOT_FOUND when it does not run. */
@@ -166,20 +140,20 @@ export class Children {
     for (const { name, run } of table) outputs.adopt(name, run);
     await endGroups(bad, this.#endPatienceMs, signal);
     const orphaned = await endOrphans(gone, outputs.stdouts, signal);
-    for (const child of table) {
+    const now = table.map((child) => {
       const exit = child.exit ?? lostExit(gone.includes(child) && this.#oomEnds.wasAmong(child));
-      this.#table.set(child.name, sound.includes(child) ? child : { ...child, exit });
-    }
+      return sound.includes(child) ? child : { ...child, exit };
+    });
+    this.#records.takeUp(now);
     for (const { name } of [...bad, ...gone]) this.#draining.set(name, outputs.endRun(name));
     await secrets.adopt(sound.map(({ name }) => name));
     // Only a parent is told how its child ended.
     for (const child of sound) this.#adopted.watch(child, () => this.#ended(child, null, null));
-    if (table.length > 0) this.#write();
     const ended = [...new Set([...bad.map(({ name }) => name), ...orphaned])];
     return {
       adopted: sound.map(({ name }) => name),
       ended,
-      gone: gone.map((child) => this.#table.get(child.name) ?? child),
+      gone: gone.map((child) => this.#records.get(child.name) ?? child),
     };
   }
 
@@ -202,6 +176,7 @@ export class Children {
     this.#standing.close();
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#released = true;
+    this.#records.release();
     this.#launcher.close();
     this.#adopted.close();
   }
@@ -216,11 +191,11 @@ export class Children {
     this.#ending = true;
     this.#standing.close();
     this.#launcher.close();
-    this.#write();
+    this.#records.forgetEnds();
     const killed: string[] = [];
     const ends: PromiseSettledResult<unknown>[] = [];
     for (const name of order) {
-      const child = this.#table.get(name);
+      const child = this.#records.get(name);
       if (child?.exit !== null) continue;
       const end = endGroup(child, this.#endPatienceMs(name), signal);
       ends.push(...(await Promise.allSettled([end.then((heeded) => heeded || killed.push(name))])));
@@ -230,12 +205,13 @@ export class Children {
   }
 
   #running(name: string): Child {
-    const child = this.#table.get(name);
+    const child = this.#records.get(name);
     if (child?.exit !== null) throw notRunning(name);
     return child;
   }
 
-  #record(started: ChildProcess, { name, digest }: SpawnRequest, run: number, before: Child[]): Child {
+  #record(started: ChildProcess, request: SpawnRequest, run: number, before: Child[]): Child {
+    const { name, digest } = request;
     const pid = started.pid ?? 0;
     // Gone already: its exit is on its way, and nothing will ever match 0.
     let startTicks: number;
@@ -247,9 +223,12 @@ export class Children {
       throw new HamletError('RESOURCE_EXHAUSTED', `${name} cannot be put on record`, { cause });
     }
     const child: Child = { name, pid, startTicks, run, startedAtMs: Date.now(), digest, exit: null };
-    this.#set([...before, child]);
+    this.#records.set([...before, child]);
     if (hasEnded(started)) this.#ended(child, started.exitCode, started.signalCode);
-    else started.once('exit', (code, signal) => this.#ended(child, code, signal));
+    else {
+      started.once('exit', (code, signal) => this.#ended(child, code, signal));
+      this.#launcher.prepare(request, run + 1);
+    }
     return child;
   }
 
@@ -258,8 +237,11 @@ export class Children {
     const { name, pid } = child;
     // What it started and did not end must not keep its ports and files from the next run.
     sendSignal(-pid, 'SIGKILL');
-    this.#launcher.ended(name);
-    this.#draining.set(name, this.#options.outputs.endRun(name));
+    const standing = this.#standing.take(name);
+    // Before all else that is to be done now.
+    const next = standing === undefined ? undefined : this.#startAgain(standing.request);
+    const drained = this.#options.outputs.endRun(name);
+    this.#draining.set(name, drained);
     const atMs = Date.now();
     let dead: Child | undefined;
     const end = () =>
@@ -267,12 +249,42 @@ export class Children {
         ...child,
         exit: { code, signal, outOfMemory: this.#oomEnds.isAmong(child, code, signal), atMs },
       });
-    const standing = this.#standing.take(name);
-    const done =
-      standing === undefined
-        ? this.#removeSecrets(name).then(() => this.#set([end()]))
-        : this.#restart(standing, end);
-    void this.#track(done);
+    if (standing === undefined || next === undefined) {
+      this.#launcher.ended(name);
+      void this.#track(this.#removeSecrets(name).then(() => this.#records.set([end()])));
+      return;
+    }
+    // What comes until all is read counts as the ended run's, because no program that is started so says anything within
+    // its first milliseconds (etcd 10, containerd 20).
+    this.#options.outputs.adopt(name, next.run, drained);
+    void this.#track(this.#haveStarted(standing, next, end));
+  }
+
+  /** Makes a start that was asked for in advance; what it needs is there. */
+  #startAgain(request: SpawnRequest): Next {
+    const run = this.#nextRun(request.name);
+    this.#starting.add(request.name);
+    const execute = async () => {
+      if (!this.#launcher.isReady(request)) checkProgram(request.argv[0] ?? '', request.cwd);
+      return this.#execute(request, run);
+    };
+    return { run, process: execute() };
+  }
+
+  /** Tells of the end and of the start that was made at that moment. */
+  async #haveStarted({ request, over }: Standing, { run, process }: Next, end: () => Child): Promise<void> {
+    try {
+      const started = await process;
+      // How it ended is looked up when the next one is on its way.
+      this.#record(started, request, run, [end()]);
+    } catch {
+      // Whoever hears of the end starts it in the ordinary way, and is told then why that cannot be.
+      this.#launcher.ended(request.name);
+      this.#records.set([end()]);
+    } finally {
+      this.#starting.delete(request.name);
+      over();
+    }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -280,24 +292,6 @@ export class Children {
     const done = () => this.#underWay.delete(work);
     work.then(done, done);
     return work;
-  }
-
-  #set(changes: readonly Child[]): void {
-    for (const child of changes) this.#table.set(child.name, child);
-    this.#changes.send(changes);
-    // What has ended is soon started again, and that is written at once. Until then the file has one that runs no more.
-    if (changes.some(({ exit }) => exit === null)) this.#write();
-    else setImmediate(() => this.#write());
-  }
-
-  #write(): void {
-    if (this.#released) return;
-    try {
-      writeTable(this.#options.file, this.#ending ? this.all.filter(({ exit }) => exit === null) : this.all);
-    } catch (error) {
-      // A full disk is no reason to end what runs; the next change writes the whole table again.
-      this.#options.log?.error({ err: error }, `the table of children was not written: ${messageOf(error)}`);
-    }
   }
 
   /** Secrets that cannot be taken away are told of; the end of their component, or a new start, has to go on. */

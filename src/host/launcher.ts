@@ -58,6 +58,12 @@ export class Launcher {
     return standby === undefined ? await this.#spawn(request, run) : await go(standby);
   }
 
+  /** Whether a process waits to make just this start: then its program need not be looked at again. */
+  isReady(request: SpawnRequest): boolean {
+    const standby = this.#standbys.get(request.name);
+    return standby !== undefined && isFor(standby, request);
+  }
+
   /** Has a process ready for the next start of what has just been started, when that has run for a while. */
   prepare(request: SpawnRequest, run: number): void {
     const { name } = request;
@@ -122,14 +128,18 @@ export class Launcher {
 
   /** The standby for this start, if it is alive and waits to execute just this. */
   #take(request: SpawnRequest): Standby | undefined {
-    const { name, digest, argv } = request;
+    const { name } = request;
     const standby = this.#standbys.get(name);
     this.#standbys.delete(name);
-    if (standby === undefined || !waits(standby.process)) return undefined;
-    if (standby.request.digest === digest && standby.program === identity(argv[0])) return standby;
+    if (standby === undefined || isFor(standby, request)) return standby;
     standby.process.kill('SIGKILL');
     return undefined;
   }
+}
+
+/** Whether a process waits to execute just this. */
+function isFor({ process, request, program }: Standby, { digest, argv }: SpawnRequest): boolean {
+  return waits(process) && request.digest === digest && program === identity(argv[0]);
 }
 
 /** Whether a process has been waited for. */

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
-import { chmodSync, closeSync, constants, lstatSync, openSync, unlinkSync } from 'node:fs';
+import { chmodSync, closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { HamletError, errnoOf } from '../lib/errors.js';
+import { HamletError } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
 import { createLog } from '../lib/log.js';
 import { componentNames, logNames } from '../lib/names.js';
@@ -22,9 +20,10 @@ import {
   type RingMemory,
   type SegmentSettings,
 } from '../lib/ring/memory.js';
+import { lastLinesOf } from './last-lines.js';
 import type { Output } from './launcher.js';
-import { Ring } from '../lib/ring/ring.js';
 import { isSameFile } from './leftovers.js';
+import { makePipes } from './named-pipes.js';
 import { RunCounts } from './run-counts.js';
 import { countStart, noteStart } from './starts.js';
 
@@ -33,10 +32,6 @@ const numbersCheckMs = 60_000;
 
 /** Longer than the logs worker needs to come back after a crash. */
 const drainTimeoutMs = 2_000;
-
-/** How much of what a thread wrote last goes into the history: lines, and bytes of each. */
-const maxLastLines = 10;
-const maxLastLineBytes = 400;
 
 export interface PipesOptions {
   /** The folder of the pipes; made with mode 0700. */
@@ -158,7 +153,8 @@ export class Pipes {
   }
 
   /**
-   * Descriptors for the stdout and stderr of a component's next run. They block, and they are open for reading too, so that a child outlives Hamlet: its writes wait, they do not fail.
+   * Descriptors for the stdout and stderr of a component's next run. They block, and they are open for reading too, so
+   * that a child outlives Hamlet: its writes wait, they do not fail.
    * Throws NOT_FOUND for a name without two pipes.
    */
   openOutput(name: string): Output {
@@ -294,17 +290,6 @@ export function stdoutPaths(dir: string): ReadonlyMap<string, string> {
   return new Map(componentNames.map((name) => [name, path.join(dir, `${name}.stdout`)]));
 }
 
-function lastLinesOf(memory: RingMemory, run: number): string[] {
-  const ring = new Ring(memory);
-  // Some more than are kept: the next run may have begun to write.
-  const block = ring.copy(ring.written - 10 * maxLastLines, ring.written);
-  // What the logs worker has given up meanwhile may have been overwritten while it was copied.
-  return [...block.lines(ring.first)]
-    .filter((line) => line.run === run)
-    .slice(-maxLastLines)
-    .map(({ data }) => data.toString('utf8', 0, maxLastLineBytes));
-}
-
 /** Waits until the logs worker has drained the pipe as often as a run has ended. */
 async function isDrained(words: Int32Array, timeoutMs: number): Promise<boolean> {
   const wanted = Atomics.load(words, pipeWord.ended);
@@ -317,27 +302,4 @@ async function isDrained(words: Int32Array, timeoutMs: number): Promise<boolean>
     const wait = Atomics.waitAsync(words, pipeWord.drained, drained, left);
     if (wait.async) await wait.value;
   }
-}
-
-async function makePipes(files: readonly string[]): Promise<void> {
-  const missing = files.filter((file) => !isPipe(file));
-  if (missing.length === 0) return;
-  try {
-    // Node has no mkfifo(3); one call makes them all, once for each boot of the machine.
-    await promisify(execFile)('mkfifo', ['-m', '600', '--', ...missing]);
-  } catch (error) {
-    throw new HamletError('INTERNAL', 'the output pipes cannot be made', { cause: error });
-  }
-}
-
-/** Whether the file is a pipe; takes away what is there instead of one. */
-function isPipe(file: string): boolean {
-  try {
-    if (lstatSync(file).isFIFO()) return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw error;
-  }
-  unlinkSync(file);
-  return false;
 }

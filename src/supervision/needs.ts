@@ -32,3 +32,8 @@ export function checkNeeds(specs: readonly Spec[]): void {
   };
   for (const spec of specs) check(spec, []);
 }
+
+/** Whether what `spec` declares cannot be without `name`, or follows it. */
+export function dependsOn({ needs, follows = [] }: Spec, name: string): boolean {
+  return needs.includes(name) || follows.includes(name);
+}

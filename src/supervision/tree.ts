@@ -1,15 +1,12 @@
 import { HamletError } from '../lib/errors.js';
 import { backoffMs, healthyResetMs } from './backoff.js';
-import { checkNeeds } from './needs.js';
+import { checkNeeds, dependsOn } from './needs.js';
+import { adoptionPatienceMs, isComingUp, isNew, isUp, isWell, stillStarting } from './standing.js';
 import type { Action, Cause, Outdated, Spec, State, TreeEvent } from './state.js';
 
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Probe = Extract<TreeEvent, { kind: 'probe' }>;
-type Starting = Extract<State, { kind: 'starting' }>;
 type Stopping = Extract<State, { kind: 'stopping' }>;
-
-/** How long something that runs already, and should be ready by its age, may take to its first good probe. */
-const adoptionPatienceMs = 20_000;
 
 /** What the machine lacks may be there any moment, and to look costs little: it is done every four seconds at least. */
 const maxShortageFailures = 5;
@@ -308,42 +305,4 @@ export class Tree {
     node.state = { ...state, killed: true };
     return { kind: 'kill', name: node.spec.name };
   }
-}
-
-/**
- * What a failed probe makes of something that starts. Who could not even be asked may have been ready for long: the time
- * for it to answer begins when it can be, and then is as long as for one that is taken over.
- */
-function stillStarting(
-  spec: Spec,
-  state: Starting,
-  { message, counts = true }: Probe,
-  nowMs: number,
-): Starting {
-  const { executedMs, lastProbe } = state;
-  if (counts || executedMs === null) return message === lastProbe ? state : { ...state, lastProbe: message };
-  const latestMs = nowMs - Math.max(0, spec.startTimeoutMs - adoptionPatienceMs);
-  return { ...state, lastProbe: message, executedMs: Math.max(executedMs, latestMs) };
-}
-
-/** Whether it does its work: healthy, and answering its probes. */
-function isWell(state: State): boolean {
-  return state.kind === 'healthy' && state.failing === null;
-}
-
-/** Whether it has never run. */
-function isNew(state: State): boolean {
-  return state.kind === 'waiting' && state.cause === null;
-}
-
-function isComingUp(state: State): boolean {
-  return isNew(state) || state.kind === 'starting';
-}
-
-function isUp({ kind }: State): boolean {
-  return kind === 'starting' || kind === 'healthy';
-}
-
-function dependsOn({ needs, follows = [] }: Spec, name: string): boolean {
-  return needs.includes(name) || follows.includes(name);
 }

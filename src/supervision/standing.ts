@@ -1,0 +1,42 @@
+import type { Spec, State, TreeEvent } from './state.js';
+
+type Starting = Extract<State, { kind: 'starting' }>;
+
+/** How long something that runs already, and should be ready by its age, may take to its first good probe. */
+export const adoptionPatienceMs = 20_000;
+
+/**
+ * What a failed probe makes of something that starts. Who could not even be asked may have been ready for long: the time
+ * for it to answer begins when it can be, and then is as long as for one that is taken over.
+ */
+export function stillStarting(
+  spec: Spec,
+  state: Starting,
+  { message, counts = true }: Extract<TreeEvent, { kind: 'probe' }>,
+  nowMs: number,
+): Starting {
+  const { executedMs, lastProbe } = state;
+  if (counts || executedMs === null) return message === lastProbe ? state : { ...state, lastProbe: message };
+  const latestMs = nowMs - Math.max(0, spec.startTimeoutMs - adoptionPatienceMs);
+  return { ...state, lastProbe: message, executedMs: Math.max(executedMs, latestMs) };
+}
+
+/** Whether it does its work: healthy, and answering its probes. */
+export function isWell(state: State): boolean {
+  return state.kind === 'healthy' && state.failing === null;
+}
+
+/** Whether it has never run. */
+export function isNew(state: State): boolean {
+  return state.kind === 'waiting' && state.cause === null;
+}
+
+/** Whether it is on its way up: it starts, or waits to be started for the first time. */
+export function isComingUp(state: State): boolean {
+  return isNew(state) || state.kind === 'starting';
+}
+
+/** Whether it runs and is not being ended. */
+export function isUp({ kind }: State): boolean {
+  return kind === 'starting' || kind === 'healthy';
+}

@@ -48,7 +48,7 @@ void t.test('project quotas on ext4 and XFS', { timeout: timeoutMs }, async (t) 
   const binaries: Record<string, string> = {};
   for (const [name, place] of Object.entries(packages)) {
     const binary = path.join(folder, `${name}.test`);
-    const { code, stdout, stderr } = await tree.test(['-c', '-ldflags', '-s -w', '-o', binary], place);
+    const { code, stdout, stderr } = await tree.test(['-c', '-o', binary], place);
     t.equal(code, 0, `${name} compiles`, { output: `${stdout}${stderr}` });
     binaries[`${name}.test`] = binary;
   }

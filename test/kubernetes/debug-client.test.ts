@@ -5,15 +5,10 @@ import t from 'tap';
 import type { Condition } from '../../src/ipc/services/host.js';
 import { logs } from '../../src/ipc/services/logs.js';
 import { HamletError } from '../../src/lib/errors.js';
-import { loadConfig } from '../../src/platform/config.js';
-import { DebianProvider } from '../../src/provision/debian-provider.js';
-import { goEnvironment } from '../../src/provision/go.js';
-import { silentProgress } from '../../src/provision/progress.js';
-import { kubeBuildTags } from '../../src/provision/recipes.js';
-import { kubernetesPackage } from '../../src/provision/source.js';
 import { bundle } from '../../src/workers/certs/credentials.js';
 import { certificate, newPki, startRemote } from '../mesh/debug-remote-fixture.js';
 import { run } from '../node/support/hamlet.js';
+import { goTree } from './go.js';
 
 const client = fileURLToPath(new URL('../../../test/kubernetes/fixtures/debug-client.go', import.meta.url));
 const timeoutMs = 600_000;
@@ -39,18 +34,14 @@ void t.test('a client that has never seen our proto', { timeout: timeoutMs }, as
     },
   });
 
-  const config = await loadConfig(process.env.HAMLET_CONFIG);
-  const provider = new DebianProvider(config);
-  const tree = await provider.source({ progress: silentProgress, signal: AbortSignal.timeout(timeoutMs) });
-  const env = goEnvironment(config.components.cacheDir, tree.gopath);
+  const tree = await goTree(t);
   // It has to lie within the tree for what it imports; an overlay leaves the tree as it is.
   const folder = t.testdirName;
   const overlay = path.join(folder, 'overlay.json');
   const program = path.join(folder, 'debug-client');
   const place = path.join(tree.folder, 'cmd/debug-client/main.go');
   writeFileSync(overlay, JSON.stringify({ Replace: { [place]: client } }));
-  const flags = ['-overlay', overlay, '-trimpath', '-tags', kubeBuildTags, '-o', program];
-  const built = await run('go', ['build', ...flags, `${kubernetesPackage}/cmd/debug-client`], { env });
+  const built = await tree.build(['-overlay', overlay, '-o', program], 'cmd/debug-client');
   t.same(built, { code: 0, stdout: '', stderr: '' });
 
   const services = [

@@ -19,7 +19,7 @@ interface GoEvent {
 
 /** The Go tests of every package that a patch brings tests to, in the tree that the node's kubelet is built from. */
 void t.test('the Go tests of the patched packages', { timeout: timeoutMs }, async (t) => {
-  const tree = await goTree();
+  const tree = await goTree(t);
   t.not(patches.length, 0, 'there are patches');
   const folders = new Set<string>();
   for (const patch of patches) {

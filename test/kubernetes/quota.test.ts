@@ -44,7 +44,7 @@ void t.test('project quotas on ext4 and XFS', { timeout: timeoutMs }, async (t) 
     execFileSync(program, [...words, image]);
     return { type, image };
   });
-  const tree = await goTree();
+  const tree = await goTree(t);
   const binaries: Record<string, string> = {};
   for (const [name, place] of Object.entries(packages)) {
     const binary = path.join(folder, `${name}.test`);

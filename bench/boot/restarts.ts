@@ -31,8 +31,8 @@ const { values } = parseArgs({
 const runs = Number(values.runs);
 const never = new AbortController().signal;
 const timeoutMs = 60_000;
-/** runsv waits a second before it starts again what has not run for one. */
-const runsvSpellMs = 2_000;
+/** So long nothing is killed before the next one is: what came back last would still be busy with its start. */
+const restMs = 5_000;
 
 interface Figures {
   /** Until the process that takes its place executes the component's program. */
@@ -55,7 +55,6 @@ try {
   runsv = await startRunsv(hamlet);
   for (let run = 0; run < runs; run++) {
     const spell = sleep(healthyResetMs + 1_000, never);
-    await sleep(runsvSpellMs, never);
     await measure(runsv);
     await spell;
     // In this order: without etcd the other one may have to be started again too.
@@ -68,6 +67,7 @@ try {
 report();
 
 async function measure(supervised: Supervised): Promise<void> {
+  await sleep(restMs, never);
   const { name, component } = supervised;
   const old = pidOf(supervised) ?? 0;
   const killedMs = performance.now();

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import type { Child, ExitStatus, SpawnRequest } from '../ipc/services/host.js';
 import { HamletError, messageOf } from '../lib/errors.js';
+import { removeFile } from '../lib/files.js';
 import { isAlive, sendSignal, startTicksOf } from '../platform/process.js';
 import { stopPatienceMs } from '../platform/stop-patience.js';
 import { AdoptedChildren } from './adopted-children.js';
@@ -109,7 +109,7 @@ export class Children {
 
   /** Executes a component that has been provided for. */
   #execute(request: SpawnRequest, run: number): Promise<ChildProcess> {
-    for (const file of request.stale) rmSync(file, { force: true });
+    for (const file of request.stale) removeFile(file);
     return this.#launcher.start(request, run);
   }
 

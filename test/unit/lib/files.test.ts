@@ -3,7 +3,13 @@ import { chmodSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { ensureFolder, replaceFile, rewriteFile, writeFileAtomic } from '../../../src/lib/files.js';
+import {
+  ensureFolder,
+  removeFile,
+  replaceFile,
+  rewriteFile,
+  writeFileAtomic,
+} from '../../../src/lib/files.js';
 import { poll } from '../../../src/lib/time.js';
 
 const writer = fileURLToPath(new URL('./fixtures/endless-writer.js', import.meta.url));
@@ -88,3 +94,13 @@ void t.test(
     t.end();
   },
 );
+
+void t.test('removeFile takes away a file that may not be there, and no folder', (t) => {
+  const folder = t.testdir({ file: '', inner: {} });
+  removeFile(path.join(folder, 'file'));
+  t.same(readdirSync(folder), ['inner']);
+  t.doesNotThrow(() => removeFile(path.join(folder, 'file')));
+  t.throws(() => removeFile(path.join(folder, 'inner')), { code: 'EISDIR' });
+  t.same(readdirSync(folder), ['inner']);
+  t.end();
+});

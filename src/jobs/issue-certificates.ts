@@ -75,18 +75,16 @@ function isAuthority({ usage }: CertificateRequest): boolean {
 
 /**
  * Not `subtle.generateKey`: Node 20.20 aborts the whole process when a thread that waits for its result is ended
- * (`FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal`), as an abort of the job does. 0.1 ms of this thread.
+ * (`FATAL ERROR: v8::ToLocalChecked Empty MaybeLocal`), as an abort of the job does. The keys go to Web Crypto as JWK,
+ * because to read them from DER takes four times as long: 0.4 ms for a pair instead of 1.5.
  */
 async function generateKeys(): Promise<Keys> {
-  const made = generateKeyPairSync('ed25519', {
-    publicKeyEncoding: { type: 'spki', format: 'der' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'der' },
-  });
+  const made = generateKeyPairSync('ed25519');
   const [publicKey, privateKey] = await Promise.all([
-    webcrypto.subtle.importKey('spki', made.publicKey, ed25519, true, ['verify']),
-    webcrypto.subtle.importKey('pkcs8', made.privateKey, ed25519, false, ['sign']),
+    webcrypto.subtle.importKey('jwk', made.publicKey.export({ format: 'jwk' }), ed25519, true, ['verify']),
+    webcrypto.subtle.importKey('jwk', made.privateKey.export({ format: 'jwk' }), ed25519, false, ['sign']),
   ]);
-  return { publicKey, privateKey, der: made.privateKey };
+  return { publicKey, privateKey, der: made.privateKey.export({ type: 'pkcs8', format: 'der' }) };
 }
 
 async function sign(

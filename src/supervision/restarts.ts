@@ -1,4 +1,4 @@
-import { describeCause, type Cause, type State } from './state.js';
+import { describeCause, isNew, type Cause, type State } from './state.js';
 
 /** One end of something that is kept running, and how it came back: what the node's history is made of. */
 export interface Restart {
@@ -47,11 +47,8 @@ const nothing: Ended = { run: 0, pid: 0, code: null, signal: null };
  */
 export function endBetween(old: State | undefined, state: State): Cause | null {
   const isBack = state.kind === 'waiting' || state.kind === 'starting';
-  return isBack && (isNew(old) || old?.kind === 'healthy' || old?.kind === 'stopping') ? state.cause : null;
-}
-
-function isNew(state: State | undefined): boolean {
-  return state === undefined || (state.kind === 'waiting' && state.cause === null);
+  const isEnd = old === undefined || isNew(old) || old.kind === 'healthy' || old.kind === 'stopping';
+  return isBack && isEnd ? state.cause : null;
 }
 
 /** Watches states come and go, and says what to write down. Pure: the clocks are passed in. */

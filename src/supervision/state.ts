@@ -109,6 +109,26 @@ export type TreeEvent =
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
 
+/** Whether it does its work: healthy, and answering its probes. */
+export function isWell(state: State): boolean {
+  return state.kind === 'healthy' && state.failing === null;
+}
+
+/** Whether it has never run. */
+export function isNew(state: State): boolean {
+  return state.kind === 'waiting' && state.cause === null;
+}
+
+/** Whether it is on its way up: it starts, or waits to be started for the first time. */
+export function isComingUp(state: State): boolean {
+  return isNew(state) || state.kind === 'starting';
+}
+
+/** Whether it runs and is not being ended. */
+export function isUp({ kind }: State): boolean {
+  return kind === 'starting' || kind === 'healthy';
+}
+
 /** "exited with code 1", "killed by SIGKILL": a cause for a person. */
 export function describeCause(cause: Cause): string {
   switch (cause.kind) {

@@ -1,8 +1,19 @@
 import { HamletError } from '../lib/errors.js';
 import { backoffMs, healthyResetMs } from './backoff.js';
 import { checkNeeds, dependsOn } from './needs.js';
-import { adoptionPatienceMs, isComingUp, isNew, isUp, isWell, stillStarting } from './standing.js';
-import type { Action, Cause, Outdated, Spec, State, TreeEvent } from './state.js';
+import { adoptionPatienceMs, stillStarting } from './patience.js';
+import {
+  isComingUp,
+  isNew,
+  isUp,
+  isWell,
+  type Action,
+  type Cause,
+  type Outdated,
+  type Spec,
+  type State,
+  type TreeEvent,
+} from './state.js';
 
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Probe = Extract<TreeEvent, { kind: 'probe' }>;

@@ -20,23 +20,3 @@ export function stillStarting(
   const latestMs = nowMs - Math.max(0, spec.startTimeoutMs - adoptionPatienceMs);
   return { ...state, lastProbe: message, executedMs: Math.max(executedMs, latestMs) };
 }
-
-/** Whether it does its work: healthy, and answering its probes. */
-export function isWell(state: State): boolean {
-  return state.kind === 'healthy' && state.failing === null;
-}
-
-/** Whether it has never run. */
-export function isNew(state: State): boolean {
-  return state.kind === 'waiting' && state.cause === null;
-}
-
-/** Whether it is on its way up: it starts, or waits to be started for the first time. */
-export function isComingUp(state: State): boolean {
-  return isNew(state) || state.kind === 'starting';
-}
-
-/** Whether it runs and is not being ended. */
-export function isUp({ kind }: State): boolean {
-  return kind === 'starting' || kind === 'healthy';
-}

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
@@ -36,9 +36,8 @@ export async function goTree(t: Test): Promise<GoTree> {
   });
   const env = {
     ...goEnvironment(config.components.cacheDir, tree.gopath),
-    ...{ GOTMPDIR: scratch, HOME: scratch, TMPDIR: path.join(scratch, 'tmp') },
+    ...{ GOTMPDIR: scratch, HOME: scratch, TMPDIR: scratch },
   };
-  mkdirSync(env.TMPDIR);
   const go = (command: string, words: readonly string[], folders: readonly string[]): Promise<Result> => {
     const flags = ['-trimpath', '-tags', kubeBuildTags, '-ldflags', '-s -w'];
     return run('go', [command, ...flags, ...words, ...folders.map(importPath)], { env });

@@ -45,8 +45,11 @@ int main(int argc, char **argv) {
 #endif
   if (ptrace(PTRACE_POKETEXT, pid, at, code) != 0) fail("PTRACE_POKETEXT");
   if (ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &all) != 0) fail("PTRACE_SETREGSET");
-  if (ptrace(PTRACE_CONT, pid, 0, 0) != 0) fail("PTRACE_CONT");
   int status;
-  if (waitpid(pid, &status, __WALL) != pid) fail("waitpid");
+  do {
+    /* It stops once more for a signal on its way, as Go's runtime sends them to its own threads: that is dropped. */
+    if (ptrace(PTRACE_CONT, pid, 0, 0) != 0) fail("PTRACE_CONT");
+    if (waitpid(pid, &status, __WALL) != pid) fail("waitpid");
+  } while (WIFSTOPPED(status));
   return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
 }

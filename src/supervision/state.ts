@@ -74,13 +74,15 @@ export interface Spec {
   readonly stopPatienceMs: number;
   /** How many probes in a row have to fail before a healthy node counts as hung. */
   readonly failureThreshold: number;
+  /** Whether a hung one is killed at once, and not woken by being asked to stop; see its file for what it would do then. */
+  readonly killedWhenHung?: boolean;
 }
 
 /** What the tree asks its owner to do. */
 export type Action =
   | { readonly kind: 'start'; readonly name: string }
   | { readonly kind: 'terminate'; readonly name: string }
-  | { readonly kind: 'kill'; readonly name: string };
+  | { readonly kind: 'kill'; readonly name: string; readonly why: 'it would not stop' | 'it hangs' };
 
 /** What the tree's owner tells it. */
 export type TreeEvent =

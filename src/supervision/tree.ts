@@ -18,6 +18,7 @@ import {
 type Healthy = Extract<State, { kind: 'healthy' }>;
 type Probe = Extract<TreeEvent, { kind: 'probe' }>;
 type Stopping = Extract<State, { kind: 'stopping' }>;
+type Kill = Extract<Action, { kind: 'kill' }>;
 
 /** What the machine lacks may be there any moment, and to look costs little: it is done every four seconds at least. */
 const maxShortageFailures = 5;
@@ -205,7 +206,8 @@ export class Tree {
     const counted = isItsOwn ? probes + 1 : probes;
     node.state = { ...state, failing: { sinceMs, probes: counted, message } };
     if (counted < spec.failureThreshold || this.#stopping) return [];
-    return [this.#stop(node, { kind: 'probe-failed', message }, nowMs)];
+    const action = this.#stop(node, { kind: 'probe-failed', message }, nowMs);
+    return [spec.killedWhenHung === true ? kill(node, 'it hangs') : action];
   }
 
   #ended(node: Node, cause: Cause, nowMs: number): void {
@@ -312,8 +314,12 @@ export class Tree {
   }
 
   #killWhenDue(node: Node, state: Stopping, nowMs: number): Action | undefined {
-    if (state.killed || nowMs < state.killAtMs) return undefined;
-    node.state = { ...state, killed: true };
-    return { kind: 'kill', name: node.spec.name };
+    return state.killed || nowMs < state.killAtMs ? undefined : kill(node, 'it would not stop');
   }
+}
+
+/** Kills a node that is being stopped. */
+function kill(node: Node, why: Kill['why']): Kill {
+  if (node.state.kind === 'stopping') node.state = { ...node.state, killed: true };
+  return { kind: 'kill', name: node.spec.name, why };
 }

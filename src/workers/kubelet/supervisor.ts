@@ -182,7 +182,7 @@ export class Supervisor {
         return;
       case 'kill':
         if (this.#stopping) this.#killed.push(name);
-        this.#options.log.warn({ component: name }, `${name} would not stop and is killed`);
+        this.#options.log.warn({ component: name }, `${name} is killed: ${action.why}`);
         void this.#signal(name, 'SIGKILL');
         return;
       default:

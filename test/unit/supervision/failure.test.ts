@@ -204,6 +204,19 @@ void t.test('what does not heed SIGTERM is killed when its patience is over, onc
   t.match(h.state('a'), { kind: 'backoff', cause: { kind: 'probe-failed' } });
 });
 
+void t.test('one that is killed when it hangs is not asked to stop first', async (t) => {
+  const h = new Harness([spec('a', [], { failureThreshold: 2, killedWhenHung: true })]);
+  h.bringUp('a');
+  t.same([...h.fails('a'), ...h.fails('a')], ['kill a']);
+  t.match(h.state('a'), { kind: 'stopping', killed: true, cause: { kind: 'probe-failed' } });
+  t.same(h.after(100 * stopPatienceMs), [], 'once');
+  h.ends('a', { kind: 'killed', signal: 'SIGKILL' });
+  t.match(h.state('a'), { kind: 'backoff', cause: { kind: 'probe-failed' } });
+  h.after(250);
+  h.answers('a');
+  t.same(h.stop(), ['terminate a'], 'what does not hang is asked');
+});
+
 void t.test('a hang after a healthy spell is restarted at once too', async (t) => {
   const h = new Harness([spec('a', [], { failureThreshold: 1 })]);
   h.bringUp('a');

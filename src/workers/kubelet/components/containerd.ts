@@ -20,6 +20,9 @@ export function containerd(context: Context): Component {
     credentials: 'none',
     // While it unpacks a large image or takes a full disk apart its answers are slow, and a restart would not help.
     probeTimeoutMs: 5_000,
+    // Woken to stop, it takes what the pods have written meanwhile out of their pipes, and ends before all of it is in their
+    // logs. What nobody has read stays in the pipes, which the shims keep open, for the next containerd.
+    killedWhenHung: true,
     prepare() {
       ensureFolder(run.containerd, 0o711);
       ensureFolder(paths.containerd, 0o711);

@@ -31,6 +31,7 @@ export class ChaosNode {
   readonly exit: Exit;
   readonly threads: Threads;
   readonly #run: ReturnType<typeof runPaths>;
+  readonly #toldGaps = new Set<string>();
 
   private constructor(node: TestNode) {
     this.node = node;
@@ -165,16 +166,17 @@ export class ChaosNode {
     return usageOf(this.pid, this.node.folder);
   }
 
-  /** Lines of a pod that are missing or not in order, in words. */
+  /** Where lines of a pod are missing or not in order, in words; each place once, for the fault that has done it. */
   async gaps(): Promise<string[]> {
     const all = await Promise.all(
       pods.map(async (name) => {
         const lines = (await this.node.kubectl(['logs', name])).split('\n').filter((line) => line !== '');
-        const index = lines.findIndex((line, at) => line !== `line ${at + 1}`);
-        return index < 0 ? [] : [`${name} has "${lines[index] ?? ''}" for line ${index + 1}`];
+        return breaksOf(lines).map((place) => `${name} has ${place}`);
       }),
     );
-    return all.flat();
+    const fresh = all.flat().filter((gap) => !this.#toldGaps.has(gap));
+    for (const gap of fresh) this.#toldGaps.add(gap);
+    return fresh;
   }
 
   /** Takes everything away. */
@@ -198,6 +200,15 @@ interface Recorded extends Ended {
 export interface Facts {
   readonly pods: readonly string[];
   readonly authorities: readonly string[];
+}
+
+/** Where a line does not have the number behind that of the line before it; the first one has number 1. */
+function breaksOf(lines: readonly string[]): string[] {
+  const numberOf = (line: string): number => Number(/^line (\d+)$/.exec(line)?.[1]);
+  return lines.flatMap((line, at) => {
+    const before = lines[at - 1] ?? 'line 0';
+    return numberOf(line) === numberOf(before) + 1 ? [] : [`"${line}" behind "${before}"`];
+  });
 }
 
 function mount(...args: readonly string[]): void {

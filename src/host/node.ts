@@ -38,6 +38,7 @@ import { hostHandlers } from './service.js';
 import type { SuccessorFailure } from './successor.js';
 import { endTheRest, stopInOrder } from './stop-components.js';
 import { recordSysctls } from './sysctls.js';
+import { PreparedThread } from './threads.js';
 import { waitForMachine } from './wait-for-machine.js';
 import { Workers, type WorkersOptions } from './workers.js';
 
@@ -100,6 +101,13 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   ensureFolder(config.paths.run);
   ensureFolder(config.paths.state, 0o700);
   using lock = takeLock(run.lock, 'Hamlet runs');
+  const programOf = (name: WorkerName) => ({
+    name,
+    url: options.workers[name],
+    resourceLimits: { maxOldGenerationSizeMb: maxHeapMb[name] },
+  });
+  // Debug calls are to be answered from early on: it loads while there is one processor that has nothing to do.
+  using debugThread = config.debug.enabled ? new PreparedThread(programOf('debug')) : undefined;
   if (config.kubeProxy.enabled) loadBridgeFilter();
   recordSysctls(config);
   if (config.kubeProxy.enabled) turnBridgeFilterOn();
@@ -186,12 +194,8 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   const logKeeper = new Workers(supervision);
   const start = (name: WorkerName, data: () => unknown) => {
     const supervisor = name === 'logs' ? logKeeper : workers;
-    supervisor.add({
-      name,
-      url: options.workers[name],
-      data,
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb[name] },
-    });
+    const prepared = name === 'debug' ? debugThread : undefined;
+    supervisor.add({ ...programOf(name), data, prepared });
   };
 
   try {

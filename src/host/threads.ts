@@ -4,24 +4,30 @@ import { deferred } from '../ipc/deferred.js';
 import {
   HEARTBEAT_MS,
   type HostMessage,
-  type ThreadData,
   type ThreadLog,
   type ThreadMessage,
+  type ThreadName,
 } from '../ipc/thread.js';
 
-export interface ThreadOptions {
+/** What a thread needs to load its modules. */
+export interface ThreadProgram {
   readonly name: string;
   /** The worker's main file. */
   readonly url: URL;
+  readonly resourceLimits?: ResourceLimits;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Options of Node's own for the thread; those of this process by default. */
+  readonly execArgv?: readonly string[];
+}
+
+export interface ThreadOptions extends ThreadProgram {
+  /** A thread of this program that has been prepared; unless there is one, or it is in use, another is made. */
+  readonly prepared?: PreparedThread | undefined;
   /** The router's path, and what Router.admit() gave for the name. */
   readonly mesh: { readonly path: string; readonly secret: string };
   /** Handed to the worker's setup function as a structured clone; SharedArrayBuffers are shared. */
   readonly data?: unknown;
   readonly log?: ThreadLog;
-  readonly resourceLimits?: ResourceLimits;
-  readonly env?: NodeJS.ProcessEnv;
-  /** Options of Node's own for the thread; those of this process by default. */
-  readonly execArgv?: readonly string[];
   /**
    * A thread whose event loop has not turned for this long is reported as stuck, in milliseconds. Loading its
    * modules does not count.
@@ -52,6 +58,44 @@ export type ThreadEvent =
   | { readonly kind: 'recovered' }
   | { readonly kind: 'exit'; readonly cause: ThreadExit };
 
+function newWorker({ url, name, resourceLimits, env, execArgv }: ThreadProgram): Worker {
+  return new Worker(url, {
+    name,
+    workerData: { name } satisfies ThreadName,
+    ...(resourceLimits !== undefined && { resourceLimits }),
+    ...(env !== undefined && { env }),
+    ...(execArgv !== undefined && { execArgv: [...execArgv] }),
+  });
+}
+
+/**
+ * A thread that loads its modules before it is known what it is to do. If nobody comes for it, who has made it ends it.
+ */
+export class PreparedThread implements Disposable {
+  #worker: Worker | undefined;
+  readonly #forget = (): void => {
+    this.#worker = undefined;
+  };
+
+  constructor(program: ThreadProgram) {
+    this.#worker = newWorker(program);
+    // One that cannot even load is made again when it is wanted, and then its end is told.
+    this.#worker.once('error', this.#forget).once('exit', this.#forget);
+  }
+
+  /** The thread, for the first who asks; undefined when it has ended by itself. */
+  take(): Worker | undefined {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    worker?.off('error', this.#forget).off('exit', this.#forget);
+    return worker;
+  }
+
+  [Symbol.dispose](): void {
+    void this.#worker?.terminate();
+  }
+}
+
 /** A running worker thread. */
 export class Thread {
   readonly name: string;
@@ -70,19 +114,16 @@ export class Thread {
     this.name = options.name;
     this.#emit = options.onEvent ?? (() => undefined);
     const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const workerData: ThreadData = {
-      name: options.name,
-      mesh: options.mesh,
-      log: options.log ?? {},
-      data: options.data,
-      heartbeat,
-    };
-    this.#worker = new Worker(options.url, {
-      name: options.name,
-      workerData,
-      ...(options.resourceLimits !== undefined && { resourceLimits: options.resourceLimits }),
-      ...(options.env !== undefined && { env: options.env }),
-      ...(options.execArgv !== undefined && { execArgv: [...options.execArgv] }),
+    this.#worker = options.prepared?.take() ?? newWorker(options);
+    this.#post({
+      kind: 'begin',
+      thread: {
+        name: options.name,
+        mesh: options.mesh,
+        log: options.log ?? {},
+        data: options.data,
+        heartbeat,
+      },
     });
     const ready = deferred<undefined>();
     const exited = deferred<ThreadExit>();
@@ -111,8 +152,7 @@ export class Thread {
   /** Asks the worker to stop, and ends it by force after `patienceMs`. Gives how it ended. */
   async stop(patienceMs: number): Promise<ThreadExit> {
     this.#ending ??= 'stopped';
-    const message: HostMessage = { kind: 'stop' };
-    this.#worker.postMessage(message);
+    this.#post({ kind: 'stop' });
     const timer = setTimeout(() => void this.terminate(), patienceMs);
     try {
       return await this.exited;
@@ -126,6 +166,10 @@ export class Thread {
     this.#ending = 'terminated';
     await this.#worker.terminate();
     return this.exited;
+  }
+
+  #post(message: HostMessage): void {
+    this.#worker.postMessage(message);
   }
 
   #causeOf(exitCode: number): ThreadExit {

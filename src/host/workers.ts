@@ -9,7 +9,13 @@ import { endBetween, RestartTracker, type OpenRestart } from '../supervision/res
 import type { RestartFields } from '../ipc/services/restart.js';
 import type { History } from './history.js';
 import type { Router } from './router.js';
-import { startThread, type Thread, type ThreadExit, type ThreadOptions } from './threads.js';
+import {
+  startThread,
+  type PreparedThread,
+  type Thread,
+  type ThreadExit,
+  type ThreadOptions,
+} from './threads.js';
 
 const defaultStuckAfterMs = 10_000;
 const startTimeoutMs = 30_000;
@@ -21,6 +27,8 @@ export interface WorkerSpec {
   /** Made anew for each start. */
   readonly data: () => unknown;
   readonly resourceLimits: NonNullable<ThreadOptions['resourceLimits']>;
+  /** For its first start. */
+  readonly prepared?: PreparedThread | undefined;
 }
 
 export interface WorkersOptions {
@@ -133,6 +141,7 @@ export class Workers {
       data: spec.data(),
       log: logOf(name),
       resourceLimits: spec.resourceLimits,
+      prepared: spec.prepared,
       stuckAfterMs,
       onEvent: (event) => {
         switch (event.kind) {

@@ -8,9 +8,13 @@ export interface ThreadLog {
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
-/** What a worker thread finds in its workerData. */
-export interface ThreadData {
+/** What a worker thread finds in its workerData; the rest it is told when its work begins. */
+export interface ThreadName {
   readonly name: string;
+}
+
+/** What a worker thread is told when its work begins. */
+export interface ThreadData extends ThreadName {
   /** The router's socket, and the secret that it gave for the name. */
   readonly mesh: { readonly path: string; readonly secret: string };
   readonly log: ThreadLog;
@@ -23,8 +27,8 @@ export interface ThreadData {
 /** From the worker: its setup is done. */
 export type ThreadMessage = { readonly kind: 'ready' };
 
-/** To the worker: stop what you do and end. */
-export type HostMessage = { readonly kind: 'stop' };
+/** To the worker, once: begin your work. Then: stop what you do and end. */
+export type HostMessage = { readonly kind: 'begin'; readonly thread: ThreadData } | { readonly kind: 'stop' };
 
 /** How often a worker shows that its event loop turns. */
 export const HEARTBEAT_MS = 500;

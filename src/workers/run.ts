@@ -1,8 +1,9 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { type Logger, pino } from 'pino';
 import { HamletError } from '../lib/errors.js';
 import { createLog } from '../lib/log.js';
 import { connect, type Connection } from '../ipc/connection.js';
+import { deferred } from '../ipc/deferred.js';
 import { type Implementation, serveAll } from '../ipc/server.js';
 import {
   HEARTBEAT_MS,
@@ -32,7 +33,7 @@ export interface WorkerSetup {
 }
 
 /**
- * What every worker thread does: connects to the mesh, sets itself up, serves, says that it is ready, and stops
+ * What every worker thread does: waits until its work is to begin, connects to the mesh, sets itself up, serves, says that it is ready, and stops
  * when the main thread asks. An error that nobody catches ends the thread and reaches the main thread.
  * Throws what setup throws, and whatever keeps the mesh from being reached.
  */
@@ -42,18 +43,25 @@ export async function runWorker<Data = unknown>(
 ): Promise<void> {
   const port = parentPort;
   if (port === null) throw new HamletError('FAILED_PRECONDITION', `${name} runs as a worker thread only`);
-  const thread = workerData as ThreadData;
+  const stopping = new AbortController();
+  const begun = deferred<ThreadData>();
+  port.on('message', (message: HostMessage) => {
+    switch (message.kind) {
+      case 'begin':
+        return begun.resolve(message.thread);
+      case 'stop':
+        return stopping.abort(new HamletError('CANCELLED', `${name} is stopping`));
+      default:
+        return message satisfies never;
+    }
+  });
+  const thread = await begun.promise;
   const log = makeLog(name, thread.log);
   const beats = new Int32Array(thread.heartbeat);
   const beat = () => Atomics.add(beats, 0, 1);
   beat();
   setInterval(beat, HEARTBEAT_MS).unref();
 
-  const stopping = new AbortController();
-  port.on('message', (message: HostMessage) => {
-    message.kind satisfies 'stop';
-    stopping.abort(new HamletError('CANCELLED', `${name} is stopping`));
-  });
   const { signal } = stopping;
   try {
     const connection = await connect({ ...thread.mesh, name: thread.name, log, signal });

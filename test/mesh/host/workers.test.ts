@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import path from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { pino } from 'pino';
 import { History } from '../../../src/host/history.js';
+import { PreparedThread } from '../../../src/host/threads.js';
 import { Workers } from '../../../src/host/workers.js';
 import { client } from '../../../src/ipc/client.js';
 import { structureOf } from '../../../src/workers/logs/structure.js';
@@ -40,8 +43,8 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
       messages.push(message);
     },
   });
-  const add = (name: string) =>
-    workers.add({ name, url, data, resourceLimits: { maxOldGenerationSizeMb: 256 } });
+  const add = (name: string, prepared?: PreparedThread) =>
+    workers.add({ name, url, data, prepared, resourceLimits: { maxOldGenerationSizeMb: 256 } });
   t.teardown(async () => {
     await workers.stop();
     await mesh[Symbol.asyncDispose]();
@@ -77,6 +80,42 @@ void t.test('a worker serves, and stops when it is told to', async (t) => {
     'each change of its state is in the log',
   );
   t.equal(structureOf(logged[1] ?? '', Date.now()).subject, 'hamlet.probe', 'and an event');
+});
+
+void t.test(
+  'a worker begins on the thread that was prepared for it, and starts again on another',
+  async (t) => {
+    const { add, healthy, call } = await startWorkers(t);
+    const threads: Worker[] = [];
+    const note = (thread: Worker): number => threads.push(thread);
+    process.on('worker', note);
+    t.teardown(() => process.off('worker', note));
+    const prepared = new PreparedThread({ name: 'probe', url });
+    add('probe', prepared);
+    await healthy(1);
+    t.equal(threads.length, 1);
+    prepared[Symbol.dispose]();
+    t.match(await call.echo({ text: 'hello' }), { text: 'hello' }, 'one that is in use goes on');
+    await t.rejects(call.die({ how: 'throw' }), { code: 'UNAVAILABLE' });
+    await healthy(2);
+    t.equal(threads.length, 2);
+  },
+);
+
+void t.test('a prepared thread that is gone is replaced', async (t) => {
+  const { add, healthy } = await startWorkers(t);
+  const missing = new PreparedThread({ name: 'probe', url: new URL('missing.js', url) });
+  const [failed] = (await once(process, 'worker')) as [Worker];
+  await t.rejects(once(failed, 'exit'), { code: 'MODULE_NOT_FOUND' });
+  add('probe', missing);
+  await healthy(1);
+});
+
+void t.test('a prepared thread that nobody wants ends', async () => {
+  const prepared = new PreparedThread({ name: 'probe', url });
+  const [worker] = (await once(process, 'worker')) as [Worker];
+  prepared[Symbol.dispose]();
+  await once(worker, 'exit');
 });
 
 for (const how of ['throw', 'reject', 'exit', 'memory'] as const) {

@@ -167,7 +167,7 @@ async function firstDebugCall(): Promise<void> {
   const startedMs = performance.now();
   node.start();
   try {
-    await debugCall(node.endpoint, timeoutMs);
+    await debugCall(runPaths(path.join(node.folder, 'run')).debugSocket, timeoutMs);
     record('hamlet: first answered debug call, ms', performance.now() - startedMs);
   } finally {
     await node.remove();

@@ -177,7 +177,8 @@ export class Archive {
     await this.#try(() => this.#keepBudget());
     const saves = [...this.#logs.values()].map(({ segments }) => this.#try(() => segments.dropped.save()));
     await Promise.all(saves);
-    this.#pool.trim();
+    const nowMs = performance.now();
+    if (![...this.#logs.values()].some(({ segments }) => segments.isFlooded(nowMs))) this.#pool.trim();
   }
 
   /** Writes a log. On a full disk the oldest segments make room for the newest lines. */

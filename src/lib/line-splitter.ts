@@ -1,4 +1,5 @@
 import { fastLineEnds, maxBlockBytes, plainLineEnds, type LineEnds } from './line-ends.js';
+import { copyBytes } from './ring/copy-bytes.js';
 import { trueLengthBytes } from './ring/block.js';
 import { splitterViews, splitterWord, type PipeMemory } from './ring/memory.js';
 import type { Ring, Stamp, WrapView } from './ring/ring.js';
@@ -7,7 +8,7 @@ const newlineBytes = Uint8Array.of(10);
 const dots = Buffer.from('...');
 /** More ends than this in one batch are rare: 64 KiB of lines of 16 bytes. */
 const maxBatchLines = 4_096;
-/** Setting a landing from these is three times as fast as filling it. */
+/** Copying these into a landing is far faster than filling it with a number. */
 const zeros = new Uint8Array(maxBlockBytes);
 
 /** All splitters of a thread search in turn. */
@@ -240,7 +241,7 @@ export class LineSplitter {
     this.#set('kept', this.#get('nextKept'));
     this.#set('open', this.#get('nextOpen'));
     // `length` stays until the bytes are gone: a successor zeroes them again.
-    this.#bytes.set(zeros.subarray(0, this.#get('length')));
+    copyBytes(this.#bytes, 0, zeros.subarray(0, this.#get('length')));
     this.#set('state', state.armed);
   }
 

@@ -1,4 +1,5 @@
 import { LineBlock, newRoom, type MakeRoom } from './block.js';
+import { copyBytes } from './copy-bytes.js';
 import { lineWord, lineWords, ringViews, ringWord, type RingLimits, type RingMemory } from './memory.js';
 
 /** What the lines of one batch have in common. */
@@ -34,7 +35,7 @@ export class Ring {
   readonly #table: Uint16Array;
   readonly #index: Uint32Array;
   readonly #maxPages: number;
-  #bytes: Uint8Array;
+  #bytes: Buffer;
   #freePages: number[] = [];
   /** Positions of the first line and of the line to come; the pages up to the latter's are mapped. */
   #tail = 0;
@@ -52,7 +53,7 @@ export class Ring {
     this.#index = wrap(views.index);
     this.#maxPages = Math.floor(this.limits.maxBytes / this.limits.pageBytes);
     this.maxBatchBytes = (this.#maxPages - 1) * this.limits.pageBytes;
-    this.#bytes = wrap(new Uint8Array(memory.pages, 0, memory.pages.byteLength));
+    this.#bytes = wrap(Buffer.from(memory.pages, 0, memory.pages.byteLength));
     this.recover();
   }
 
@@ -208,7 +209,7 @@ export class Ring {
     const { pages } = this.#memory;
     const size = pages.byteLength;
     pages.grow(size + this.limits.pageBytes);
-    this.#bytes = this.#wrap(new Uint8Array(pages, 0, pages.byteLength));
+    this.#bytes = this.#wrap(Buffer.from(pages, 0, pages.byteLength));
     return size / this.limits.pageBytes;
   }
 
@@ -218,7 +219,7 @@ export class Ring {
       const offset = (position + done) % pageBytes;
       const size = Math.min(pageBytes - offset, part.length - done);
       const target = this.#physical(this.#page(position + done)) * pageBytes + offset;
-      this.#bytes.set(part.subarray(done, done + size), target);
+      copyBytes(this.#bytes, target, part.subarray(done, done + size));
       done += size;
     }
     return position + part.length;
@@ -230,7 +231,7 @@ export class Ring {
       const offset = (position + done) % pageBytes;
       const size = Math.min(pageBytes - offset, data.length - done);
       const from = this.#physical(this.#page(position + done)) * pageBytes + offset;
-      data.set(this.#bytes.subarray(from, from + size), done);
+      copyBytes(data, done, this.#bytes.subarray(from, from + size));
       done += size;
     }
   }

@@ -7,10 +7,10 @@ import type { OpenSegment, SegmentFiles } from './segment-files.js';
 import { infoOf, packedFile, parseName, rawFile, SegmentReader, type Segment } from './segment.js';
 
 /**
- * A log that fills so many segments in so short a time, a quarter of the budget, writes faster than can be packed; the
- * processor is better spent on reading what it writes.
+ * A log that fills so many segments in so short a time, 64 MiB a second, writes faster than can be packed; the processor
+ * is better spent on reading what it writes.
  */
-const flood = { segments: 16, ms: 1_000 } as const;
+const flood = { segments: 4, ms: 250 } as const;
 
 /** The segment that is being written. */
 interface Active {

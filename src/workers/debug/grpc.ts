@@ -140,7 +140,6 @@ export async function listen<S extends ServiceTable>(
   const server = new Server({
     'grpc.max_receive_message_length': limits.maxRequestBytes,
     'grpc.max_concurrent_streams': limits.maxConcurrentCalls,
-    'grpc.max_connection_idle_ms': limits.maxIdleMs,
     'grpc.keepalive_time_ms': limits.keepaliveMs,
     'grpc.keepalive_timeout_ms': limits.maxPongMs,
     'grpc.enable_channelz': 0,

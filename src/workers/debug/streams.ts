@@ -1,5 +1,11 @@
 import type { Server } from '@grpc/grpc-js';
-import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2Server,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { HamletError } from '../../lib/errors.js';
 import type { Terms } from './admission.js';
 import { limits, type Budget, type Refusals } from './limits.js';
@@ -25,6 +31,7 @@ export interface StreamsOptions {
 export class Streams {
   readonly #options: StreamsOptions;
   readonly #open = new Map<string, number>();
+  readonly #idle = new WeakMap<Http2Session, IdleLimit>();
 
   constructor(options: StreamsOptions) {
     this.#options = options;
@@ -32,6 +39,7 @@ export class Streams {
 
   /** Sees each stream of this server from now on before those who listen already. */
   guard(server: Http2Server): void {
+    server.on('session', (session) => this.#idle.set(session, new IdleLimit(session)));
     const inner = server.listeners('stream') as OnStream[];
     server.removeAllListeners('stream');
     server.on('stream', (stream, headers, flags) => {
@@ -82,9 +90,11 @@ export class Streams {
       // What is not sent is given up now, not when it is the turn of the frame that says so.
       stream.destroy();
     };
+    const ended = stream.session && this.#idle.get(stream.session)?.begun();
     const late = isUnary ? setTimeout(end, maxUnaryMs) : undefined;
     stream.once('close', () => {
       clearTimeout(late);
+      ended?.();
       for (const kind of kinds) {
         const left = this.#count(kind) - 1;
         if (left > 0) this.#open.set(kind, left);
@@ -95,6 +105,32 @@ export class Streams {
 
   #count(kind: string): number {
     return this.#open.get(kind) ?? 0;
+  }
+}
+
+/**
+ * Closes a connection that has had no call for `limits.maxIdleMs`. grpc-js could too, but asks the wall clock when its
+ * timer is over: where that is a millisecond behind, or was put back, the connection stays for as long again.
+ */
+class IdleLimit {
+  readonly #timer: NodeJS.Timeout;
+  #calls = 0;
+
+  constructor(session: Http2Session) {
+    const close = (): void => {
+      if (this.#calls === 0) session.close();
+    };
+    this.#timer = setTimeout(close, limits.maxIdleMs).unref();
+    session.once('close', () => clearTimeout(this.#timer));
+  }
+
+  /** A call has begun; what is given back says that it has ended. */
+  begun(): () => void {
+    this.#calls += 1;
+    return () => {
+      this.#calls -= 1;
+      if (this.#calls === 0) this.#timer.refresh();
+    };
   }
 }
 

@@ -18,11 +18,13 @@ const shortestNapMs = 0.05;
 const longestNapMs = 0.4;
 const scantBytes = 2_048;
 
+/** So much at once is a pipe that was full: what is not there of its 64 KiB are the ends of its pages (pipe(7)). */
+export const wholePipeBytes = 61_440;
+
 /**
  * One that writes whole pipes at once waits for us after each of them, and to fall asleep takes longer than it does to
  * bring the next one: for this time it is looked for without a pause.
  */
-const bulkBytes = 61_440;
 const eagerMs = 0.1;
 
 /**
@@ -68,7 +70,7 @@ export class LoudPipes {
     if (this.#hasSlept && bytes < scantBytes) this.#napMs = Math.min(2 * this.#napMs, longestNapMs);
     else if (bytes >= sparseBytes) this.#napMs = shortestNapMs;
     const nowMs = performance.now();
-    if (bytes >= bulkBytes) this.#lastBulkMs = nowMs;
+    if (bytes >= wholePipeBytes) this.#lastBulkMs = nowMs;
     this.#hasSlept = bytes < sparseBytes && nowMs - this.#lastBulkMs > eagerMs;
     if (this.#hasSlept) Atomics.wait(this.#never, 0, 0, this.#napMs);
     setImmediate(() => this.#round());

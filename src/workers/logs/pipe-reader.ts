@@ -3,17 +3,11 @@ import { errnoOf } from '../../lib/errors.js';
 import { LineSplitter } from '../../lib/line-splitter.js';
 import { pipeWord, type LogPipe } from '../../lib/ring/memory.js';
 import type { Ring } from '../../lib/ring/ring.js';
-import type { LoudPipes } from './loud-pipes.js';
+import { wholePipeBytes, type LoudPipes } from './loud-pipes.js';
 import { leaveLine, takeLine } from './unfinished-line.js';
 
 /** After so many bytes of one pipe the others and the mesh have their turn. */
 const maxBytesPerTurn = 256 * 1024;
-
-/**
- * Who has filled the pipe does so again while its lines are dealt with, so that it is worth another look, which costs as
- * much as reading 16 KiB where nothing has come. After less the pipe is empty.
- */
-const wholePipeBytes = 61_440;
 
 /** A writer that outlives its run could otherwise hold up the end of the run for good. */
 const maxBytesAtEnd = 1024 * 1024;
@@ -211,6 +205,7 @@ export class PipeReader {
       const length = this.#read(landing);
       if (length > 0) this.#splitter.received(length, run);
       bytes += length;
+      // Who has filled the pipe does so again while its lines are dealt with; after less it is empty.
       if (length < wholePipeBytes) break;
     }
     if (bytes > 0) this.#onLines();

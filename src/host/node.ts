@@ -192,16 +192,16 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
   const workers = new Workers(supervision);
   // It ends last: what all others say until their end is kept.
   const logKeeper = new Workers(supervision);
-  const start = (name: WorkerName, data: () => unknown) => {
+  const start = (name: WorkerName, data: () => unknown, prepared?: PreparedThread) => {
     const supervisor = name === 'logs' ? logKeeper : workers;
-    const prepared = name === 'debug' ? debugThread : undefined;
     supervisor.add({ ...programOf(name), data, prepared });
   };
 
   try {
     if (config.debug.enabled) {
       const { address, remote } = config.debug;
-      start('debug', () => ({ socket: run.debugSocket, address, port: config.ports.debug, remote }));
+      const { debug: port } = config.ports;
+      start('debug', () => ({ socket: run.debugSocket, address, port, remote }), debugThread);
     } else {
       // A run that was killed has left it.
       rmSync(run.debugSocket, { force: true });

@@ -33,8 +33,9 @@ export interface WorkerSetup {
 }
 
 /**
- * What every worker thread does: waits until its work is to begin, connects to the mesh, sets itself up, serves, says that it is ready, and stops
- * when the main thread asks. An error that nobody catches ends the thread and reaches the main thread.
+ * What every worker thread does: waits until its work is to begin, connects to the mesh, sets itself up, serves, says
+ * that it is ready, and stops when the main thread asks. An error that nobody catches ends the thread and reaches the
+ * main thread.
  * Throws what setup throws, and whatever keeps the mesh from being reached.
  */
 export async function runWorker<Data = unknown>(

@@ -46,9 +46,13 @@ export function loadNodeIdentity(stateFolder: string, traces: readonly string[] 
     );
   }
   ensureFolder(stateFolder, 0o700);
-  const { privateKey } = generateKeyPairSync('ed25519');
-  writeFileAtomic(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o400);
-  return identityOf(privateKey);
+  // Not as KeyObjects: see src/jobs/ed25519-pair.ts.
+  const { privateKey } = generateKeyPairSync('ed25519', {
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  writeFileAtomic(file, privateKey, 0o400);
+  return identityOf(parseKey(privateKey, file));
 }
 
 /**

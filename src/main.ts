@@ -5,6 +5,7 @@ import { runDbg } from './host/dbg.js';
 import { runWithUpgrades } from './host/handover.js';
 import { mainProcessChange } from './host/init-notify.js';
 import { runNode } from './host/node.js';
+import { raisePriority } from './host/priority.js';
 import { reset } from './host/reset/reset.js';
 import { upgrade } from './host/upgrade.js';
 import { setV8Options } from './host/v8-options.js';
@@ -49,6 +50,7 @@ async function main(): Promise<number> {
       setV8Options();
       const config = await loadConfig(file);
       await checkHost(config);
+      await raisePriority();
       const node = { config, workers, findComponents, stop: stop.signal };
       let beganMs = performance.getEntriesByName(setUpMark)[0]?.startTime ?? 0;
       exitCode = await runWithUpgrades({

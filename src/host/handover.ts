@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { exitCodes } from './exit.js';
+import { atUsualPriority } from './priority.js';
 import {
   becomeIndependent,
   isSuccessor,
@@ -127,10 +128,13 @@ async function runSuccessor(
   passOn: HandoverOptions['passOn'],
   onRunning: () => void,
 ): Promise<End> {
-  const child = spawn(program.node, [...process.execArgv, program.main, ...process.argv.slice(2)], {
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, [successorVariable]: '1' },
-  });
+  const args = [...process.execArgv, program.main, ...process.argv.slice(2)];
+  const child = atUsualPriority(() =>
+    spawn(program.node, args, {
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, [successorVariable]: '1' },
+    }),
+  );
   const onStop = () => child.kill('SIGTERM');
   const onHangup = () => child.kill('SIGHUP');
   stop.addEventListener('abort', onStop, { once: true });

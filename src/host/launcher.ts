@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { SpawnRequest } from '../ipc/services/host.js';
 import { execFailure } from './exec.js';
+import { atUsualPriority } from './priority.js';
 
 /** Descriptors for a run's stdout and stderr, to be closed when the child has its copies. */
 export interface Output {
@@ -90,7 +91,10 @@ export class Launcher {
     const output = this.#openOutput(name, run);
     try {
       const { stdout, stderr } = output;
-      const started = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', stdout, stderr] });
+      const stdio = ['ignore', stdout, stderr] as const;
+      const started = atUsualPriority(() =>
+        spawn(file, args, { cwd, env, detached: true, stdio: [...stdio] }),
+      );
       await new Promise((resolve, reject) => started.once('spawn', resolve).on('error', reject));
       return started;
     } catch (error) {
@@ -112,7 +116,9 @@ export class Launcher {
       const { stdout, stderr } = output;
       const args = ['-c', standbyScript, standbyName, ...argv];
       const stdio = ['ignore', 'ignore', 'ignore', 'pipe', stdout, stderr] as const;
-      const standby = spawn(shell, args, { cwd, env, detached: true, stdio: [...stdio] });
+      const standby = atUsualPriority(() =>
+        spawn(shell, args, { cwd, env, detached: true, stdio: [...stdio] }),
+      );
       standby.on('error', () => this.#standbys.delete(name));
       wordOf(standby)
         ?.on('error', () => undefined)

@@ -105,6 +105,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     name,
     url: options.workers[name],
     resourceLimits: { maxOldGenerationSizeMb: maxHeapMb[name] },
+    givesWay: name === 'logs',
   });
   // Debug calls are to be answered from early on: it loads while there is one processor that has nothing to do.
   using debugThread = config.debug.enabled ? new PreparedThread(programOf('debug')) : undefined;

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import type { Handlers } from '../ipc/contract.js';
 import type { host } from '../ipc/services/host.js';
 import { HamletError, errnoOf } from '../lib/errors.js';
@@ -7,6 +7,7 @@ import type { Children } from './children.js';
 import { criticalPath, type BootTimeline } from './boot.js';
 import type { ConditionBoard } from './conditions.js';
 import type { History } from './history.js';
+import { atUsualPriority } from './priority.js';
 import type { Secrets } from './secrets.js';
 
 /** How much of a command's output is kept, in bytes. */
@@ -93,7 +94,8 @@ export function hostHandlers({
 function runCommand(argv: readonly string[], env: Record<string, string>, signal: AbortSignal) {
   const [file = '', ...args] = argv;
   return new Promise<{ code: number | null; signal: string | null; output: string }>((resolve, reject) => {
-    execFile(file, args, { env, signal, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
+    const options = { env, signal, maxBuffer: 16 * 1024 * 1024 };
+    const onEnd = (error: ExecFileException | null, stdout: string, stderr: string): void => {
       if (signal.aborted) return reject(signal.reason);
       const output = `${stdout}${stderr}`.slice(-maxOutputBytes);
       if (error === null) return resolve({ code: 0, signal: null, output });
@@ -106,6 +108,7 @@ function runCommand(argv: readonly string[], env: Record<string, string>, signal
         signal: error.signal ?? null,
         output,
       });
-    });
+    };
+    atUsualPriority(() => execFile(file, args, options, onEnd));
   });
 }

@@ -8,6 +8,7 @@ import {
   type ThreadMessage,
   type ThreadName,
 } from '../ipc/thread.js';
+import { atUsualPriority } from './priority.js';
 
 /** What a thread needs to load its modules. */
 export interface ThreadProgram {
@@ -18,6 +19,8 @@ export interface ThreadProgram {
   readonly env?: NodeJS.ProcessEnv;
   /** Options of Node's own for the thread; those of this process by default. */
   readonly execArgv?: readonly string[];
+  /** Whether it has so much to do that it is to give way to the other threads (./priority.ts). */
+  readonly givesWay?: boolean;
 }
 
 export interface ThreadOptions extends ThreadProgram {
@@ -58,14 +61,16 @@ export type ThreadEvent =
   | { readonly kind: 'recovered' }
   | { readonly kind: 'exit'; readonly cause: ThreadExit };
 
-function newWorker({ url, name, resourceLimits, env, execArgv }: ThreadProgram): Worker {
-  return new Worker(url, {
-    name,
-    workerData: { name } satisfies ThreadName,
-    ...(resourceLimits !== undefined && { resourceLimits }),
-    ...(env !== undefined && { env }),
-    ...(execArgv !== undefined && { execArgv: [...execArgv] }),
-  });
+function newWorker({ url, name, resourceLimits, env, execArgv, givesWay }: ThreadProgram): Worker {
+  const start = () =>
+    new Worker(url, {
+      name,
+      workerData: { name } satisfies ThreadName,
+      ...(resourceLimits !== undefined && { resourceLimits }),
+      ...(env !== undefined && { env }),
+      ...(execArgv !== undefined && { execArgv: [...execArgv] }),
+    });
+  return givesWay === true ? atUsualPriority(start) : start();
 }
 
 /**

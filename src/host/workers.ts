@@ -27,6 +27,7 @@ export interface WorkerSpec {
   /** Made anew for each start. */
   readonly data: () => unknown;
   readonly resourceLimits: NonNullable<ThreadOptions['resourceLimits']>;
+  readonly givesWay?: boolean;
   /** For its first start. */
   readonly prepared?: PreparedThread | undefined;
 }
@@ -141,6 +142,7 @@ export class Workers {
       data: spec.data(),
       log: logOf(name),
       resourceLimits: spec.resourceLimits,
+      givesWay: spec.givesWay ?? false,
       prepared: spec.prepared,
       stuckAfterMs,
       onEvent: (event) => {

@@ -9,6 +9,7 @@ import { poll } from '../../src/lib/time.js';
 import { freePorts, TestNode } from './support/hamlet.js';
 import { testImage, writeTestImage } from './support/image.js';
 import { compareSnapshots, machineSnapshot } from './support/machine-snapshot.js';
+import { childrenOf, commandOf, niceIn, nicesOf } from './support/processes.js';
 
 const counter = 'i=0; while true; do i=$((i+1)); echo "line $i"; sleep 1; done';
 
@@ -57,6 +58,14 @@ void t.test('a node from its first start to its reset', async (t) => {
       lines.map((_, index) => `line ${index + 1}`),
       'kubectl logs has every line, in order',
     );
+  });
+
+  await t.test('Hamlet goes before its components and pods', async (t) => {
+    t.equal(nicesOf(node.pid)[0], -15, 'its main thread');
+    const components = childrenOf(node.pid);
+    t.ok(components.length >= componentNames.length);
+    for (const pid of components) t.same(new Set(nicesOf(pid)), new Set([0]), commandOf(pid));
+    t.equal(niceIn(await node.kubectl(['exec', 'counter', '--', 'cat', '/proc/1/stat'])), 0, 'in a pod');
   });
 
   await t.test('dbg kubectl passes on what kubectl does', async (t) => {

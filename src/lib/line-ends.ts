@@ -1,3 +1,5 @@
+import { copyBytes } from './ring/copy-bytes.js';
+
 /** As much of WebAssembly's interface as is used here: TypeScript has it only together with the DOM. */
 interface WebAssembly {
   validate(bytes: Uint8Array): boolean;
@@ -95,11 +97,11 @@ const program = Uint8Array.from([
 export function fastLineEnds(): LineEnds | undefined {
   if (WebAssembly?.validate(program) !== true) return undefined;
   const { memory, find } = new WebAssembly.Instance(new WebAssembly.Module(program)).exports;
-  const bytes = new Uint8Array(memory.buffer, 0, maxBlockBytes);
+  const bytes = Buffer.from(memory.buffer, 0, maxBlockBytes);
   return {
     ends: new Uint32Array(memory.buffer, maxBlockBytes),
     find(block, length) {
-      bytes.set(block.subarray(0, Math.ceil(length / stepBytes) * stepBytes));
+      copyBytes(bytes, 0, block.subarray(0, Math.ceil(length / stepBytes) * stepBytes));
       return find(length);
     },
   };

@@ -15,6 +15,9 @@ export interface Stamp {
 export type WrapView = <T extends object>(view: T) => T;
 const asItIs: WrapView = (view) => view;
 
+const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
 /**
  * The last lines of one log: an arena of pages for the bytes and an index for the rest, both in shared memory.
  *
@@ -34,6 +37,7 @@ export class Ring {
   readonly #control: Float64Array;
   readonly #table: Uint16Array;
   readonly #index: Uint32Array;
+  readonly #indexBytes: Buffer;
   readonly #maxPages: number;
   #bytes: Buffer;
   #freePages: number[] = [];
@@ -51,6 +55,7 @@ export class Ring {
     this.#control = wrap(views.control);
     this.#table = wrap(views.table);
     this.#index = wrap(views.index);
+    this.#indexBytes = bytesOf(views.index);
     this.#maxPages = Math.floor(this.limits.maxBytes / this.limits.pageBytes);
     this.maxBatchBytes = (this.#maxPages - 1) * this.limits.pageBytes;
     this.#bytes = wrap(Buffer.from(memory.pages, 0, memory.pages.byteLength));
@@ -140,10 +145,7 @@ export class Ring {
     const count = end - begin;
     const bytes = (this.#start(end) - this.#start(begin)) >>> 0;
     const { index, data } = makeRoom((count + 1) * lineWords, bytes);
-    const at = this.#slot(begin);
-    const untilWrap = this.#index.subarray(at, Math.min(at + index.length, this.#index.length));
-    index.set(untilWrap);
-    index.set(this.#index.subarray(0, index.length - untilWrap.length), untilWrap.length);
+    this.#copyIndex(this.#slot(begin), bytesOf(index));
     // What lies behind the start of the line to come is of a line that was overwritten.
     index.fill(0, count * lineWords + 1);
     const position = this.#tail + ((this.#start(begin) - this.#tail) >>> 0);
@@ -223,6 +225,14 @@ export class Ring {
       done += size;
     }
     return position + part.length;
+  }
+
+  /** Copies words of the index from word `at` on, which go on at its beginning. */
+  #copyIndex(at: number, target: Buffer): void {
+    const start = at * Uint32Array.BYTES_PER_ELEMENT;
+    const untilWrap = this.#indexBytes.subarray(start, start + target.length);
+    copyBytes(target, 0, untilWrap);
+    copyBytes(target, untilWrap.length, this.#indexBytes.subarray(0, target.length - untilWrap.length));
   }
 
   #copyOut(position: number, data: Buffer): void {

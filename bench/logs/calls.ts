@@ -62,8 +62,9 @@ export async function callsBesideFlood(rounds: number): Promise<{ quietMs: numbe
     quiet.push(await p99());
     pipes.adopt('etcd', round + 1);
     const output = pipes.openOutput('etcd');
-    const stdio = ['ignore', output.stdout, output.stderr] as const;
-    const flood = atUsualPriority(() => spawn('yes', ['x'.repeat(119)], { stdio: [...stdio] }));
+    const flood = atUsualPriority(() =>
+      spawn('yes', ['x'.repeat(119)], { stdio: ['ignore', output.stdout, output.stderr] }),
+    );
     output.close();
     await once(flood, 'spawn');
     flooded.push(await p99());

@@ -91,9 +91,8 @@ export class Launcher {
     const output = this.#openOutput(name, run);
     try {
       const { stdout, stderr } = output;
-      const stdio = ['ignore', stdout, stderr] as const;
       const started = atUsualPriority(() =>
-        spawn(file, args, { cwd, env, detached: true, stdio: [...stdio] }),
+        spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', stdout, stderr] }),
       );
       await new Promise((resolve, reject) => started.once('spawn', resolve).on('error', reject));
       return started;

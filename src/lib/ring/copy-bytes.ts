@@ -1,3 +1,8 @@
+/** The bytes of words, where they lie. */
+export function bytesOf({ buffer, byteOffset, byteLength }: Readonly<Uint32Array>): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
 /**
  * Copies all of `source` into `target`, to `at` and behind; they do not overlap. To or from shared memory this is two to
  * three times as fast as TypedArray.set(), for which V8 copies word by word there, so that no word is ever seen half

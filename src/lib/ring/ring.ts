@@ -1,5 +1,5 @@
 import { LineBlock, newRoom, type MakeRoom } from './block.js';
-import { copyBytes } from './copy-bytes.js';
+import { bytesOf, copyBytes } from './copy-bytes.js';
 import { lineWord, lineWords, ringViews, ringWord, type RingLimits, type RingMemory } from './memory.js';
 
 /** What the lines of one batch have in common. */
@@ -14,9 +14,6 @@ export interface Stamp {
 /** Wraps a view; tests put a fault behind it that strikes at the n-th store. */
 export type WrapView = <T extends object>(view: T) => T;
 const asItIs: WrapView = (view) => view;
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Uint32Array): Buffer =>
-  Buffer.from(buffer, byteOffset, byteLength);
 
 /**
  * The last lines of one log: an arena of pages for the bytes and an index for the rest, both in shared memory.

@@ -1,5 +1,6 @@
 import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { LineBlock } from '../ring/block.js';
+import { bytesOf } from '../ring/copy-bytes.js';
 import { lineWords } from '../ring/memory.js';
 
 /**
@@ -71,9 +72,6 @@ export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
   header.writeUInt32LE(checksum(bytes), at.checksum);
   return bytes;
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Readonly<Uint32Array<ArrayBuffer>>): Buffer =>
-  Buffer.from(buffer, byteOffset, byteLength);
 
 function pack(index: Readonly<Uint32Array<ArrayBuffer>>, data: Buffer): Buffer {
   const payload = Buffer.concat([bytesOf(index), data]);

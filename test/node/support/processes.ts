@@ -1,25 +1,21 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 
-const read = (file: string): string => readFileSync(`/proc/${file}`, 'latin1');
+const threadsOf = (pid: number): number[] => readdirSync(`/proc/${pid}/task`).map(Number);
 
-/** The priority in what is read from a `stat` of proc(5). */
-export function niceIn(stat: string): number {
-  return Number(stat.replace(/^.*\) /s, '').split(' ')[16]);
-}
-
-/** The priority of each thread of a process, the main thread's first. */
-export function nicesOf(pid: number): number[] {
-  const tasks = readdirSync(`/proc/${pid}/task`).map(Number);
-  return tasks.sort((a, b) => a - b).map((id) => niceIn(read(`${pid}/task/${id}/stat`)));
+/** The priorities that a process's threads have. */
+export function nicesOf(pid: number): Set<number> {
+  return new Set(threadsOf(pid).map((id) => getPriority(id)));
 }
 
 /** The processes that a process has started and that are there. */
 export function childrenOf(pid: number): number[] {
-  const tasks = readdirSync(`/proc/${pid}/task`);
-  return tasks.flatMap((id) => read(`${pid}/task/${id}/children`).split(' ').filter(Boolean).map(Number));
+  return threadsOf(pid).flatMap((id) =>
+    readFileSync(`/proc/${pid}/task/${id}/children`, 'latin1').split(' ').filter(Boolean).map(Number),
+  );
 }
 
-/** What a process was executed with. */
-export function commandOf(pid: number): string {
-  return read(`${pid}/cmdline`).replaceAll('\0', ' ').trim();
+/** The name of the program that a process has executed. */
+export function programOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/comm`, 'latin1').trim();
 }

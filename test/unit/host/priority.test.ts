@@ -3,11 +3,10 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 const module = fileURLToPath(new URL('../../../src/host/priority.js', import.meta.url));
-/** The priority of each thread of a process, the main thread's first: the 19th field of proc(5)'s stat. */
+/** The priority of each thread of a process, the main thread's first. */
 const nicesOf = `
-  const { readdirSync, readFileSync } = require('node:fs');
-  const niceOf = (id) => Number(readFileSync('/proc/self/task/' + id + '/stat', 'latin1').replace(/^.*\\) /, '').split(' ')[16]);
-  const nices = () => readdirSync('/proc/self/task').sort((a, b) => a - b).map(niceOf);`;
+  const [{ readdirSync }, { getPriority }] = [require('node:fs'), require('node:os')];
+  const nices = () => readdirSync('/proc/self/task').map(Number).sort((a, b) => a - b).map((id) => getPriority(id));`;
 const script = `
   import { createRequire } from 'node:module';
   import { once } from 'node:events';

@@ -167,7 +167,7 @@ async function firstDebugCall(): Promise<void> {
   const startedMs = performance.now();
   node.start();
   try {
-    await debugCall(runPaths(path.join(node.folder, 'run')).debugSocket, timeoutMs);
+    await debugCall(node.run.debugSocket, timeoutMs);
     record('hamlet: first answered debug call, ms', performance.now() - startedMs);
   } finally {
     await node.remove();

@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { poll } from '../../src/lib/time.js';
-import { runPaths } from '../../src/platform/paths.js';
 import { freePorts, type TestNode } from '../../test/node/support/hamlet.js';
 
 /** `getconf CLK_TCK` on every Linux that Node runs on. */
@@ -42,7 +41,7 @@ export function cpuMs(pid: number): number {
  * back and tells how often they were started.
  */
 export function countPrograms(node: TestNode): () => number {
-  const { bin } = runPaths(path.join(node.folder, 'run'));
+  const { bin } = node.run;
   const log = path.join(node.folder, 'started');
   writeFileSync(log, '');
   const place = (put: (file: string, name: string) => void) => {

@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { readTable } from '../../src/host/children-table.js';
 import type { Child } from '../../src/ipc/services/host.js';
 import { lockHolder } from '../../src/platform/lock.js';
 import { History } from '../../src/host/history.js';
 import { stdoutPaths } from '../../src/host/pipes.js';
-import { historyFile, runPaths } from '../../src/platform/paths.js';
+import { historyFile } from '../../src/platform/paths.js';
 import { sendSignal } from '../../src/platform/process.js';
 import { poll } from '../../src/lib/time.js';
 import { TestNode } from '../node/support/hamlet.js';
@@ -30,7 +29,6 @@ export class ChaosNode {
   readonly clock: Clock;
   readonly exit: Exit;
   readonly threads: Threads;
-  readonly #run: ReturnType<typeof runPaths>;
   readonly #toldGaps = new Set<string>();
 
   private constructor(node: TestNode) {
@@ -39,7 +37,6 @@ export class ChaosNode {
     this.clock = new Clock(node.folder);
     this.exit = new Exit(node.folder);
     this.threads = new Threads(node.folder);
-    this.#run = runPaths(path.join(node.folder, 'run'));
   }
 
   static async create(): Promise<ChaosNode> {
@@ -72,7 +69,7 @@ export class ChaosNode {
     const { pid } = this;
     if (pid !== this.node.pid) sendSignal(pid, signal);
     await this.node.stop(signal);
-    await poll(() => lockHolder(this.#run.lock) === undefined || undefined, {
+    await poll(() => lockHolder(this.node.run.lock) === undefined || undefined, {
       everyMs: 20,
       timeoutMs: 20_000,
       what: 'the end of all of Hamlet',
@@ -88,12 +85,12 @@ export class ChaosNode {
 
   /** The process that runs the node; the one that was started, or its successor. */
   get pid(): number {
-    return lockHolder(this.#run.lock) ?? this.node.pid;
+    return lockHolder(this.node.run.lock) ?? this.node.pid;
   }
 
   /** What is on record as running. */
   get components(): readonly Child[] {
-    return readTable(this.#run.children).filter(({ exit }) => exit === null);
+    return this.node.components;
   }
 
   component(name: string): Child {
@@ -129,7 +126,7 @@ export class ChaosNode {
 
   /** The pipes that the components have for their stdout. */
   get stdouts(): Iterable<string> {
-    return stdoutPaths(this.#run.pipes).values();
+    return stdoutPaths(this.node.run.pipes).values();
   }
 
   /** Waits until a condition is true, or is false: neither unknown, nor of a node that does not answer yet. */

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import path from 'node:path';
 import t from 'tap';
 import { poll } from '../../src/lib/time.js';
-import { runPaths } from '../../src/platform/paths.js';
 import { TestNode } from '../node/support/hamlet.js';
 import { testImage, writeTestImage } from '../node/support/image.js';
 import { podMounts, podVolumes, volumeObjects, volumeStats } from './volumes.js';
@@ -30,7 +29,7 @@ void t.test('volumes of every supported type on a node whose PATH has no mount, 
   node.start();
   await node.ready();
   const nodeName = (await node.kubectl(['get', 'nodes', '-o', 'jsonpath={.items[*].metadata.name}'])).trim();
-  const bin = readdirSync(runPaths(path.join(node.folder, 'run')).bin);
+  const bin = readdirSync(node.run.bin);
   t.same(
     programs.filter((name) => bin.includes(name)),
     [],

@@ -2,7 +2,6 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync 
 import path from 'node:path';
 import t from 'tap';
 import type { Child } from '../../src/ipc/services/host.js';
-import { readTable } from '../../src/host/children-table.js';
 import { writeUpgrade } from '../../src/host/upgrade-file.js';
 import { poll } from '../../src/lib/time.js';
 import { isAlive } from '../../src/platform/process.js';
@@ -14,9 +13,7 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
   t.teardown(() => node.remove());
   writeTestImage(path.join(node.imagesDir, 'busybox.tar'));
   const running = (): Pick<Child, 'name' | 'pid' | 'startTicks' | 'run'>[] =>
-    readTable(path.join(node.folder, 'run', 'children.json'))
-      .filter(({ exit }) => exit === null)
-      .map(({ name, pid, startTicks, run }) => ({ name, pid, startTicks, run }));
+    node.components.map(({ name, pid, startTicks, run }) => ({ name, pid, startTicks, run }));
   const podFacts = () =>
     node.kubectl([
       'get',
@@ -37,7 +34,7 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
   await t.test('killed and started again, it goes on with all of them', async (t) => {
     t.equal(await node.stop('SIGKILL'), null);
     for (const { name, pid, startTicks } of before) t.ok(isAlive(pid, startTicks), name);
-    const pipe = openSync(path.join(node.folder, 'run', 'pipes', 'etcd.stdout'), constants.O_WRONLY);
+    const pipe = openSync(path.join(node.run.pipes, 'etcd.stdout'), constants.O_WRONLY);
     for (let line = 1; line <= 100; line++) writeSync(pipe, `while nobody read ${line}\n`);
     closeSync(pipe);
 
@@ -75,7 +72,7 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
     await readyAgain(3);
     const broken = path.join(node.folder, 'broken.js');
     writeFileSync(broken, `process.kill(process.pid, 'SIGSEGV'); setInterval(() => undefined, 1_000);`);
-    writeUpgrade(path.join(node.folder, 'run', 'upgrade.json'), {
+    writeUpgrade(node.run.upgrade, {
       program: { node: process.execPath, main: broken },
       outcome: null,
       message: '',
@@ -153,7 +150,7 @@ void t.test('the components of a node outlive Hamlet', async (t) => {
   });
 
   await t.test('a part of a record is not believed: what it does not tell of is ended', async (t) => {
-    const file = path.join(node.folder, 'run', 'children.json');
+    const file = node.run.children;
     const left = running();
     await node.stop('SIGKILL');
     const whole = readFileSync(file, 'utf8');

@@ -53,7 +53,7 @@ class SecretiveNode {
 
   /** Every Secret as etcd has it. */
   async secrets(): Promise<ReadonlyMap<string, Buffer>> {
-    const pool = new ConnectionPool({ hosts: `unix:${etcdSocket(path.join(this.node.folder, 'run'))}` });
+    const pool = new ConnectionPool({ hosts: `unix:${etcdSocket(this.node.runDir)}` });
     try {
       const { kvs } = await new KVClient(pool).range({ key: below, range_end: end });
       return new Map(kvs.map(({ key, value }) => [key.toString(), value]));
@@ -75,7 +75,7 @@ class SecretiveNode {
 
   /** Takes note of every key of the PKI, and gives the names of the keys for Secrets, the current one first. */
   async note(): Promise<readonly string[]> {
-    await using etcd = new EtcdStore(etcdSocket(path.join(this.node.folder, 'run')));
+    await using etcd = new EtcdStore(etcdSocket(this.node.runDir));
     const sealingKey = derivedKey(loadNodeIdentity(this.#state), 'PKI in etcd');
     const { values } = await new SealedStore(etcd, new NodeKeySealer(sealingKey)).read(never);
     for (const [name, value] of values) {

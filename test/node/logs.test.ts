@@ -41,7 +41,7 @@ void t.test('the logs of a node outlive it, and say what is missing', async (t) 
   // The least there is, so that what is read afterwards is little.
   const node = await TestNode.create({ logs: { maxDiskMb: 8 } });
   t.teardown(() => node.remove());
-  const pipeOf = (name: string) => path.join(node.folder, 'run', 'pipes', name);
+  const pipeOf = (name: string) => path.join(node.run.pipes, name);
   const outputOf = (name: string) =>
     pipeOf((componentNames as readonly string[]).includes(name) ? `${name}.stdout` : name);
   /** The output of `dbg logs`, by lines; it must have nothing to complain about. */

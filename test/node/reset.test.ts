@@ -78,7 +78,7 @@ void t.test('a node that was killed with everything running', async (t) => {
   t.match(stdout, /^ok {2}pods .*[23] pods/m, 'and the pods');
   t.same(compareSnapshots(before, machineSnapshot()), [], 'the machine is as before');
   t.notOk(existsSync(path.join(node.folder, 'state')), 'the state is gone');
-  t.notOk(existsSync(path.join(node.folder, 'run')), 'so is the run-time folder');
+  t.notOk(existsSync(node.runDir), 'so is the run-time folder');
   t.ok(existsSync(path.join(node.imagesDir, 'busybox.tar')), 'a folder of images outside of it is not');
 
   const again = await node.reset();

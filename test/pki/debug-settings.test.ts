@@ -78,7 +78,7 @@ void t.test('what the section debug of the configuration says holds on a real no
   const remote = { address: '127.0.0.1', port };
   const node = await TestNode.create({ debug: { remote } });
   t.teardown(() => node.remove());
-  const socket = path.join(node.folder, 'run', 'debug.sock');
+  const socket = node.run.debugSocket;
   const mine = path.join(node.folder, 'kubeconfig');
   const me = ['--id', 'jane', '--groups', 'system:masters'];
 

@@ -4,7 +4,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readTable } from '../../../src/host/children-table.js';
+import type { Child } from '../../../src/ipc/services/host.js';
 import { poll } from '../../../src/lib/time.js';
+import { runPaths } from '../../../src/platform/paths.js';
 
 /** What people run: scripts/bundle.mjs has made it of dist/src. */
 const main = fileURLToPath(new URL('../../../bundle/main.js', import.meta.url));
@@ -57,6 +60,9 @@ const portNames = [
 /** A real node in a folder and on ports of its own. Hamlet is one process, started and stopped as init would. */
 export class TestNode {
   readonly folder: string;
+  /** Where it has its run-time folder, and what lies where in it. */
+  readonly runDir: string;
+  readonly run: ReturnType<typeof runPaths>;
   readonly imagesDir: string;
   readonly config: string;
   readonly endpoint: string;
@@ -67,13 +73,15 @@ export class TestNode {
   private constructor(folder: string, ports: TestNode['ports'], settings: object) {
     this.folder = folder;
     this.ports = ports;
+    this.runDir = path.join(folder, 'run');
+    this.run = runPaths(this.runDir);
     this.imagesDir = path.join(folder, 'images');
     this.config = path.join(folder, 'config.yaml');
     this.endpoint = `127.0.0.1:${ports.debug}`;
     mkdirSync(this.imagesDir);
     // JSON is YAML.
     const file = {
-      paths: { state: path.join(folder, 'state'), run: path.join(folder, 'run') },
+      paths: { state: path.join(folder, 'state'), run: this.runDir },
       ports,
       images: { dir: this.imagesDir },
       ...settings,
@@ -98,6 +106,11 @@ export class TestNode {
 
   get pid(): number {
     return this.#process?.pid ?? 0;
+  }
+
+  /** The components that are on record as running. */
+  get components(): Child[] {
+    return readTable(this.run.children).filter(({ exit }) => exit === null);
   }
 
   /** How Hamlet has ended by itself, in words; undefined while it runs. */

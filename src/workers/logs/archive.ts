@@ -199,11 +199,10 @@ export class Archive {
   /** Has the pool pack what can be packed, first of the log that has most of it. */
   #pack(): void {
     const nowMs = performance.now();
-    const mostFirst = [...this.#logs.values()].sort((a, b) => b.segments.raw.length - a.segments.raw.length);
-    for (const log of mostFirst) {
+    const waiting = [...this.#logs.values()].map((log) => ({ log, raws: log.segments.packable(nowMs) }));
+    for (const { log, raws } of waiting.sort((a, b) => b.raws.length - a.raws.length)) {
       if (this.#packing.size >= maxPacking || this.#stop.signal.aborted) return;
-      if (log.segments.isFlooded(nowMs)) continue;
-      const raw = log.segments.raw.find(({ file }) => !this.#packing.has(file));
+      const raw = raws.find(({ file }) => !this.#packing.has(file));
       if (raw === undefined) continue;
       this.#packing.add(raw.file);
       void this.#try(async () => {

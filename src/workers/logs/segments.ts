@@ -104,15 +104,25 @@ export class Segments {
     return Math.max(0, ...[...this.#closed, ...(this.#active?.entries ?? [])].map(({ lastRun }) => lastRun));
   }
 
-  /** Segments that can be packed. */
-  get raw(): readonly Segment[] {
-    return this.#closed.filter(({ kind }) => kind === 'raw');
+  /**
+   * Segments that can be packed at `nowMs` (monotonic): none during a flood, and none of those that may turn out to be
+   * the beginning of one.
+   */
+  packable(nowMs: number): readonly Segment[] {
+    const young = this.#filledSince(nowMs - flood.ms);
+    if (young === flood.segments) return [];
+    const raw = this.#closed.filter(({ kind }) => kind === 'raw');
+    return raw.slice(0, Math.max(0, raw.length - young));
   }
 
   /** Whether more is written at `nowMs` (monotonic) than can be packed. */
   isFlooded(nowMs: number): boolean {
-    const [first] = this.#filledMs;
-    return this.#filledMs.length === flood.segments && first !== undefined && nowMs - first < flood.ms;
+    return this.#filledSince(nowMs - flood.ms) === flood.segments;
+  }
+
+  /** How many of the last `flood.segments` segments were filled later than that. */
+  #filledSince(sinceMs: number): number {
+    return this.#filledMs.filter((ms) => ms > sinceMs).length;
   }
 
   /**

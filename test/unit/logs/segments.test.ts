@@ -65,7 +65,8 @@ async function live(dir: string, steps: readonly Step[], stepsToLive: number): P
   const written: string[] = [];
   let synced = 0;
   const packAll = async () => {
-    for (const raw of log.segments.raw) await log.segments.pack(raw, (from, to) => files.pack(from, to));
+    for (const raw of log.segments.packable(Infinity))
+      await log.segments.pack(raw, (from, to) => files.pack(from, to));
   };
   try {
     await log.open();
@@ -80,7 +81,7 @@ async function live(dir: string, steps: readonly Step[], stepsToLive: number): P
         source.write(lines.map((line) => `${line}\n`).join(''), i);
         written.push(...lines);
         await log.write();
-        if (log.segments.raw.length > 5) await packAll();
+        if (log.segments.packable(Infinity).length > 5) await packAll();
       }
     }
   } catch (error) {
@@ -186,7 +187,7 @@ void t.test('a damaged segment is read up to the damage, and on from the next on
     source.write(`${i} ${'x'.repeat(100)}\n`);
     await log.write();
   }
-  const [first = ''] = log.segments.raw.map(({ file }) => file);
+  const [first = ''] = log.segments.packable(Infinity).map(({ file }) => file);
   const bytes = readFileSync(first);
   bytes[bytes.length - 3] = (bytes[bytes.length - 3] ?? 0) ^ 1;
   writeFileSync(first, bytes);
@@ -216,7 +217,7 @@ void t.test('readers of one segment read it once', async (t) => {
   await log.open();
   source.write(`${'x'.repeat(segmentBytes)}\n`);
   await log.write();
-  t.equal(log.segments.raw.length, 1);
+  t.equal(log.segments.packable(Infinity).length, 1);
   await t.rejects(log.linesFrom(0), { message: 'the disk is gone' });
   isBroken = false;
   reads = 0;
@@ -294,16 +295,22 @@ void t.test('a log that fills segment after segment is told from one that does n
   });
   await log.open();
   const startMs = performance.now();
-  while (log.segments.raw.length < 3) {
+  while (log.segments.packable(Infinity).length < 3) {
     source.write(`${'x'.repeat(100)}\n`);
     await log.write();
   }
   t.notOk(log.segments.isFlooded(startMs), '3 segments');
-  while (log.segments.raw.length < 4) {
+  t.same(log.segments.packable(startMs), [], 'a flood may begin so');
+  const calmMs = performance.now() + 250;
+  t.equal(log.segments.packable(calmMs).length, 3, 'none has begun');
+  while (log.segments.packable(Infinity).length < 4) {
     source.write(`${'x'.repeat(100)}\n`);
     await log.write();
   }
   t.ok(log.segments.isFlooded(startMs), '4 segments in no time');
-  t.notOk(log.segments.isFlooded(performance.now() + 250), 'a quarter of a second later');
+  t.same(log.segments.packable(startMs), []);
+  const overMs = performance.now() + 250;
+  t.notOk(log.segments.isFlooded(overMs), 'a quarter of a second later');
+  t.equal(log.segments.packable(overMs).length, 4);
   await log.close();
 });

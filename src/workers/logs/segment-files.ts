@@ -1,7 +1,8 @@
 import fs from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { errnoOf } from '../../lib/errors.js';
 
 // Plain descriptors and no FileHandles: of a thread that is ended Node closes the former at once, and the latter when
 // they are collected, with a warning for each. Everything is done beside the thread, to open and to close as well: with a
@@ -13,6 +14,7 @@ const read = promisify(fs.read);
 const ftruncate = promisify(fs.ftruncate);
 const fdatasync = promisify(fs.fdatasync);
 const fsync = promisify(fs.fsync);
+const unlink = promisify(fs.unlink);
 
 /** A file that grows at its end. */
 export interface OpenSegment {
@@ -33,6 +35,7 @@ export interface SegmentFiles {
   read(file: string, offset: number, bytes: number): Promise<Buffer>;
   /** Puts a small file in place: readers see the old content or the new one. */
   replace(file: string, data: string): Promise<void>;
+  /** Takes a file away, if it is there. */
   remove(file: string): Promise<void>;
 }
 
@@ -80,7 +83,14 @@ export const segmentFiles: SegmentFiles = {
     await rename(temporary, file);
   },
 
-  remove: (file) => rm(file, { force: true }),
+  // As rm() would, which looks first what it is, in as many steps again.
+  async remove(file) {
+    try {
+      await unlink(file);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+  },
 };
 
 class SegmentFile implements OpenSegment {

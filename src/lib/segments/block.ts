@@ -2,6 +2,7 @@ import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { LineBlock } from '../ring/block.js';
 import { bytesOf } from '../ring/copy-bytes.js';
 import { lineWords } from '../ring/memory.js';
+import { checksum, type Checksum } from './checksum.js';
 
 /**
  * Lines of one log as they lie on disk: a header, and behind it the index and the bytes of a LineBlock. All numbers
@@ -9,14 +10,19 @@ import { lineWords } from '../ring/memory.js';
  *
  *     magic u32, checksum u32, stored u32, unpacked u32, count u32, sequence f64, latest f64, run u32, codec u32
  *
- * The checksum is the CRC-32 (as in gzip, RFC 1952) of everything behind it, so that what a power cut leaves of a write is
- * told from a block. `latest` is the latest time of arrival in it and `run` the highest run, for whoever looks for a
+ * The checksum is of everything behind it, so that what a power cut leaves of a write is told from a block; the magic
+ * number says which it is. `latest` is the latest time of arrival in it and `run` the highest run, for whoever looks for a
  * line by these. `stored` bytes follow the header; they are `unpacked` bytes of index and lines.
  */
 export const headerBytes = 44;
 
-/** "HLB2". */
-const magic = 0x32_42_4c_48;
+/** "HLB3", that blocks are written with. */
+const magic = 0x33_42_4c_48;
+/** What each kind of block has as its checksum; "HLB2" is of earlier versions, with the CRC-32 of gzip (RFC 1952). */
+const checksums: ReadonlyMap<number, Checksum> = new Map([
+  [magic, checksum],
+  [0x32_42_4c_48, crc32],
+]);
 const at = {
   magic: 0,
   checksum: 4,
@@ -69,7 +75,7 @@ export function encodeBlock(block: LineBlock, packed: boolean): Buffer {
   header.writeDoubleLE(latestMs, at.latest);
   header.writeUInt32LE(lastRun, at.run);
   header.writeUInt32LE(packed ? codec.deflate : codec.none, at.codec);
-  header.writeUInt32LE(checksum(bytes), at.checksum);
+  header.writeUInt32LE(checksum(checked(bytes)), at.checksum);
   return bytes;
 }
 
@@ -104,11 +110,13 @@ export function headerOf(bytes: Buffer, offset: number): BlockInfo {
 
 /** The header of the block that begins at `offset`, if it is whole; else undefined. */
 export function readBlock(bytes: Buffer, offset: number): BlockInfo | undefined {
-  if (bytes.length - offset < headerBytes || bytes.readUInt32LE(offset) !== magic) return undefined;
+  if (bytes.length - offset < headerBytes) return undefined;
+  const checksumOf = checksums.get(bytes.readUInt32LE(offset));
+  if (checksumOf === undefined) return undefined;
   const info = headerOf(bytes, offset);
   if (info.bytes > bytes.length - offset) return undefined;
   const block = bytes.subarray(offset, offset + info.bytes);
-  return checksum(block) === block.readUInt32LE(at.checksum) ? info : undefined;
+  return checksumOf(checked(block)) === block.readUInt32LE(at.checksum) ? info : undefined;
 }
 
 /** The lines of a block that `readBlock` has found at `offset`. */
@@ -149,7 +157,8 @@ export function* joinBlocks(blocks: Iterable<LineBlock>): Generator<LineBlock, v
   if (waiting.length > 0) yield LineBlock.join(waiting);
 }
 
-const checksum = (block: Buffer): number => crc32(block.subarray(at.stored));
+/** What of a block its checksum is of. */
+const checked = (block: Buffer): Buffer => block.subarray(at.stored);
 
 /** One line's index is much like the next one's: as differences it is mostly zeros, which pack to next to nothing. */
 function deltasOf(index: Readonly<Uint32Array>): Uint32Array<ArrayBuffer> {

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { sequencesPerStart } from '../../../src/lib/ring/memory.js';
@@ -169,6 +170,20 @@ void t.test('a block is what it was, packed or not', (t) => {
     [...LineBlock.join([source.ring.copy(0, block.sequence + 2), block.from(block.sequence + 2)])],
     [...block],
   );
+  t.end();
+});
+
+void t.test('a block of an earlier version is read, as long as its CRC-32 is right', (t) => {
+  const source = new Source();
+  source.write('one\ntwo\n', 7);
+  const block = source.ring.copy(0, Infinity);
+  const bytes = Buffer.from(encodeBlock(block, false));
+  bytes.write('HLB2', 0, 'latin1');
+  t.equal(readBlock(bytes, 0), undefined, 'with the checksum of another version');
+  bytes.writeUInt32LE(crc32(bytes.subarray(8)), 4);
+  const info = readBlock(bytes, 0);
+  t.match(info, { from: block.sequence, to: block.end });
+  if (info !== undefined) t.same([...decodeBlock(bytes, 0, info)], [...block]);
   t.end();
 });
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { parseArguments, usage } from './host/arguments.js';
-import { exitCodes, fail } from './host/exit.js';
+import { endProcess, exitCodes, fail } from './host/exit.js';
 import { runDbg } from './host/dbg.js';
 import { runWithUpgrades } from './host/handover.js';
 import { mainProcessChange } from './host/init-notify.js';
@@ -34,10 +34,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 // Whoever reads what is printed here may go away, as `head` and a closed terminal do: the node goes on.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
-void main().then(
-  (exitCode) => process.exit(exitCode),
-  (error: unknown) => process.exit(fail(error, stop.signal)),
-);
+void main().then(endProcess, (error: unknown) => endProcess(fail(error, stop.signal)));
 
 async function main(): Promise<number> {
   const { command, config: file, yes, dbg = [] } = parseArguments(process.argv.slice(2));

@@ -1,7 +1,8 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { allConditionNames, componentNames, workerNames, type WorkerName } from '../lib/names.js';
-import { messageOf } from '../lib/errors.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { componentNames, type WorkerName } from '../lib/names.js';
+import { HamletError, messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
 import { deferred } from '../ipc/deferred.js';
 import { connect } from '../ipc/connection.js';
@@ -24,6 +25,7 @@ import { BootTimeline } from './boot.js';
 import { Children } from './children.js';
 import { ConditionBoard } from './conditions.js';
 import { ConsoleReport } from './console.js';
+import { killProcess } from './exit.js';
 import { raiseFileLimit } from './file-limit.js';
 import type { Outcome } from './handover.js';
 import { GroupConditions } from './group-conditions.js';
@@ -31,6 +33,7 @@ import { History } from './history.js';
 import { notifyInit } from './init-notify.js';
 import { recordKill } from './kill-record.js';
 import { watchMachine } from './machine-watch.js';
+import { conditionsOf, membersOf } from './parts.js';
 import { Pipes } from './pipes.js';
 import { Router } from './router.js';
 import { Secrets } from './secrets.js';
@@ -71,6 +74,9 @@ const maxHeapMb: Readonly<Record<WorkerName, number>> = {
   logs: 256,
   debug: 256,
 };
+
+/** How long the end waits for the history to be on the disk, in milliseconds. */
+const historyPatienceMs = 5_000;
 
 /** How long the pipes may keep what is written at the start, in milliseconds: they hold the first 64 KiB of each. */
 const logsDelayMs = 1_000;
@@ -189,7 +195,14 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       const update = { name: `hamlet.${name}`, reason: healthy ? '' : state.kind, message } as const;
       board.set({ ...update, status: healthy ? 'true' : 'false' }, Date.now());
     },
+    onHanging: (name) => {
+      const why = `the thread ${name} has not ended when it was to, because it hangs in a system call`;
+      // Init starts the next one, which goes on with all that runs.
+      if (!signal.aborted) killProcess(why);
+      hanging.abort(new HamletError('UNAVAILABLE', why));
+    },
   };
+  const hanging = new AbortController();
   const workers = new Workers(supervision);
   // It ends last: what all others say until their end is kept.
   const logKeeper = new Workers(supervision);
@@ -263,13 +276,14 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     if (await board.becomesTrue('PKIReady', signal)) start('reconciler', () => ({ config, node }));
     await aborted();
   } finally {
-    if (!leave.aborted && workers.isHealthy('kubelet')) await stopInOrder(connection, log);
+    if (!leave.aborted && workers.isHealthy('kubelet')) await stopInOrder(connection, log, hanging.signal);
     // A worker that came up in the meantime would start again what is ended here.
     await workers.stop();
     if (leave.aborted) await children.release();
     else await endTheRest(children, log);
     report.close();
-    await history.written();
+    // A disk that hangs holds up nobody's end.
+    await Promise.race([history.written(), delay(historyPatienceMs, undefined, { ref: false })]);
     await logKeeper.stop();
     await connection.close();
     await router.close();
@@ -283,19 +297,4 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
       signal.addEventListener('abort', () => resolve(), { once: true });
     });
   }
-}
-
-/** What there is to say of a node with this configuration: one that lets in no other machines has no door for them. */
-function conditionsOf({ debug }: Config): readonly string[] {
-  const isOpen = debug.enabled && debug.remote !== undefined;
-  return allConditionNames.filter((name) => name !== 'RemoteDebugReady' || isOpen);
-}
-
-/** The dotted names of all that is kept running with this configuration. */
-function membersOf({ kubeProxy, debug }: Config): string[] {
-  const threads = workerNames.filter((name) => name !== 'debug' || debug.enabled);
-  return [
-    ...componentNames.filter((name) => name !== 'kube.proxy' || kubeProxy.enabled),
-    ...threads.map((name) => `hamlet.${name}`),
-  ];
 }

@@ -9,10 +9,13 @@ import type { Children } from './children.js';
 /** How long the components may take to stop altogether when nobody asks them in order, in milliseconds. */
 const stopTimeoutMs = 120_000;
 
-/** Has the thread that supervises the components stop them, each when nothing needs it any more. Failures are told of. */
-export async function stopInOrder(connection: Connection, log: Logger): Promise<void> {
+/**
+ * Has the thread that supervises the components stop them, each when nothing needs it any more. Failures are told of;
+ * the signal says that there is no use in waiting for that thread.
+ */
+export async function stopInOrder(connection: Connection, log: Logger, signal: AbortSignal): Promise<void> {
   try {
-    tellKilled((await client(connection, kubelet).stop({})).killed, log);
+    tellKilled((await client(connection, kubelet).stop({}, { signal })).killed, log);
   } catch (error) {
     log.error({ err: error }, `the ordered stop failed: ${messageOf(error)}`);
   }

@@ -36,6 +36,8 @@ export interface ThreadOptions extends ThreadProgram {
    * modules does not count.
    */
   readonly stuckAfterMs?: number;
+  /** One that has not ended so long after it was ended by force is reported as hanging, in milliseconds; 15,000 unless given. */
+  readonly hangsAfterMs?: number;
   readonly onEvent?: (event: ThreadEvent) => void;
 }
 
@@ -59,6 +61,8 @@ export type ThreadEvent =
   | { readonly kind: 'ready'; readonly afterMs: number }
   | { readonly kind: 'stuck'; readonly silentMs: number }
   | { readonly kind: 'recovered' }
+  /** It cannot be ended: it, or what it has under way, is in a system call that does not return. */
+  | { readonly kind: 'hanging' }
   | { readonly kind: 'exit'; readonly cause: ThreadExit };
 
 function newWorker({ url, name, resourceLimits, env, execArgv, givesWay }: ThreadProgram): Worker {
@@ -101,6 +105,14 @@ export class PreparedThread implements Disposable {
   }
 }
 
+/** The default of `hangsAfterMs`: the collector may have to take down a heap of 256 MB on a busy machine first. */
+const defaultHangsAfterMs = 15_000;
+
+const hanging = new Set<Thread>();
+
+/** The names of the threads of this process that hang, and that its end would wait for. */
+export const hangingThreads = (): readonly string[] => [...hanging].map(({ name }) => name);
+
 /** A running worker thread. */
 export class Thread {
   readonly name: string;
@@ -111,6 +123,9 @@ export class Thread {
   readonly #worker: Worker;
   readonly #startedMs = performance.now();
   readonly #emit: (event: ThreadEvent) => void;
+  readonly #hangsAfterMs: number;
+  #hangTimer: NodeJS.Timeout | undefined;
+  #hasEnded = false;
   #ending: 'stopped' | 'terminated' | undefined;
   #error: unknown;
 
@@ -118,6 +133,7 @@ export class Thread {
   constructor(options: ThreadOptions) {
     this.name = options.name;
     this.#emit = options.onEvent ?? (() => undefined);
+    this.#hangsAfterMs = options.hangsAfterMs ?? defaultHangsAfterMs;
     const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
     this.#worker = options.prepared?.take() ?? newWorker(options);
     this.#post({
@@ -145,6 +161,9 @@ export class Thread {
       options.stuckAfterMs === undefined ? undefined : this.#watch(heartbeat, options.stuckAfterMs);
     this.#worker.on('exit', (exitCode) => {
       clearInterval(watch);
+      clearTimeout(this.#hangTimer);
+      this.#hasEnded = true;
+      hanging.delete(this);
       const cause = this.#causeOf(exitCode);
       ready.reject(
         new HamletError('UNAVAILABLE', `${this.name} ended before it was ready: ${inWords(cause)}`),
@@ -169,8 +188,18 @@ export class Thread {
   /** Ends the thread by force. Gives how it ended. */
   async terminate(): Promise<ThreadExit> {
     this.#ending = 'terminated';
+    this.#hangTimer ??= setTimeout(() => this.#checkEnd(), this.#hangsAfterMs);
     await this.#worker.terminate();
     return this.exited;
+  }
+
+  /** Its end may have come while this thread itself stood still, and be told right after this. */
+  #checkEnd(): void {
+    setImmediate(() => {
+      if (this.#hasEnded) return;
+      hanging.add(this);
+      this.#emit({ kind: 'hanging' });
+    });
   }
 
   #post(message: HostMessage): void {

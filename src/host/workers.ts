@@ -20,6 +20,7 @@ import {
 const defaultStuckAfterMs = 10_000;
 const startTimeoutMs = 30_000;
 const stopPatienceMs = 5_000;
+const terminated: Cause = { kind: 'killed', signal: 'terminate' };
 
 export interface WorkerSpec {
   readonly name: string;
@@ -43,6 +44,10 @@ export interface WorkersOptions {
   readonly onState: (name: string, state: State, message: string) => void;
   /** A thread whose event loop does not turn for so long is ended and started again, in milliseconds; 10,000 unless given. */
   readonly stuckAfterMs?: number;
+  /** How long one may take to end after it was ended by force, in milliseconds; 15,000 unless given. */
+  readonly hangsAfterMs?: number;
+  /** Hears of one that cannot be ended, and so not be started again, unless all are being stopped. */
+  readonly onHanging?: (name: string) => void;
 }
 
 /** The worker threads under supervision: one that dies or hangs is started again, alone. */
@@ -51,6 +56,8 @@ export class Workers {
   readonly #tree = new Tree([], Math.random);
   readonly #specs = new Map<string, WorkerSpec>();
   readonly #threads = new Map<string, Thread>();
+  /** Those of them that were ended and do not end. */
+  readonly #hanging = new Set<string>();
   readonly #reported = new Map<string, State>();
   readonly #restarts = new RestartTracker();
   readonly #written = new WeakMap<OpenRestart, number>();
@@ -82,10 +89,11 @@ export class Workers {
     return this.#specs.has(name) && this.#tree.state(name).kind === 'healthy';
   }
 
-  /** Stops all of them; resolves when every thread has ended. */
+  /** Stops all of them; resolves when every thread has ended, but for those that hang (`hangingThreads`). */
   async stop(): Promise<void> {
     const stopped = new Promise<void>((resolve) => (this.#allStopped = resolve));
     this.#handle({ kind: 'stop' });
+    for (const name of this.#hanging) this.#ended(name, terminated);
     await stopped;
     clearTimeout(this.#wake);
   }
@@ -133,7 +141,7 @@ export class Workers {
   }
 
   #startThread(spec: WorkerSpec): Thread {
-    const { router, logOf, stuckAfterMs = defaultStuckAfterMs } = this.#options;
+    const { router, logOf, stuckAfterMs = defaultStuckAfterMs, hangsAfterMs } = this.#options;
     const { name } = spec;
     const thread = startThread({
       name,
@@ -145,7 +153,10 @@ export class Workers {
       givesWay: spec.givesWay ?? false,
       prepared: spec.prepared,
       stuckAfterMs,
+      ...(hangsAfterMs !== undefined && { hangsAfterMs }),
       onEvent: (event) => {
+        // Of one that was given up nothing more is wanted.
+        if (this.#threads.get(name) !== thread) return;
         switch (event.kind) {
           case 'ready':
           case 'recovered':
@@ -156,16 +167,35 @@ export class Workers {
             this.#noteEnd(name);
             return this.#handle({ kind: 'probe', name, ok: false, message });
           }
+          case 'hanging':
+            return this.#giveUp(name);
           case 'exit':
-            this.#threads.delete(name);
-            this.#noteEnd(name);
-            return this.#handle({ kind: 'ended', name, cause: causeOf(event.cause) });
+            return this.#ended(name, causeOf(event.cause));
           default:
             return event satisfies never;
         }
       },
     });
     return thread;
+  }
+
+  #ended(name: string, cause: Cause): void {
+    this.#threads.delete(name);
+    this.#hanging.delete(name);
+    this.#noteEnd(name);
+    this.#handle({ kind: 'ended', name, cause });
+  }
+
+  /** One that cannot be ended counts as ended where nothing is to be started in its place. */
+  #giveUp(name: string): void {
+    const { log, onHanging } = this.#options;
+    log.fatal(
+      { worker: name },
+      `worker ${name}: it does not end, not by force either: it hangs in a system call`,
+    );
+    this.#hanging.add(name);
+    if (this.#allStopped === undefined) onHanging?.(name);
+    else this.#ended(name, terminated);
   }
 
   /** Before its next run begins, which has lines of its own. */
@@ -232,7 +262,7 @@ function causeOf(exit: ThreadExit): Cause {
     case 'stopped':
       return { kind: 'exited', code: 0 };
     case 'terminated':
-      return { kind: 'killed', signal: 'terminate' };
+      return terminated;
     case 'out-of-memory':
       return { kind: 'out-of-memory' };
     case 'crashed': {

@@ -150,6 +150,7 @@ void t.test('a slow reader stops its writer, and nobody else', async (t) => {
     fail: unused,
     remaining: unused,
     block: unused,
+    openFifo: unused,
     die: unused,
   });
   const caller = client(connection, probe);

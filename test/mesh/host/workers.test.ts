@@ -1,10 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import t, { type Test } from 'tap';
 import { pino } from 'pino';
 import { History } from '../../../src/host/history.js';
-import { PreparedThread } from '../../../src/host/threads.js';
+import { hangingThreads, PreparedThread } from '../../../src/host/threads.js';
 import { Workers } from '../../../src/host/workers.js';
 import { client } from '../../../src/ipc/client.js';
 import { structureOf } from '../../../src/workers/logs/structure.js';
@@ -18,12 +20,18 @@ const url = new URL('../fixtures/probe-worker.js', import.meta.url);
 // The test runner loads a compiler into each thread first, which takes seconds on a busy machine, and memory.
 const patienceMs = 15_000;
 
-async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAfterMs = patienceMs) {
+async function startWorkers(
+  t: Test,
+  data: () => ProbeData = () => ({}),
+  stuckAfterMs = patienceMs,
+  hangsAfterMs = patienceMs,
+) {
   const mesh = await Mesh.start();
   const connection = await mesh.connect('main');
   const states: string[] = [];
   const messages: string[] = [];
   const logged: string[] = [];
+  const hanging: string[] = [];
   let ends = 0;
   const history = new History(path.join(t.testdir(), 'restarts.jsonl'));
   const workers = new Workers({
@@ -38,6 +46,8 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
       return () => (++reads < 2 ? [] : [`the last of run ${run}`]);
     },
     stuckAfterMs,
+    hangsAfterMs,
+    onHanging: (name) => void hanging.push(name),
     onState: (name, { kind }, message) => {
       states.push(`${name} ${kind}`);
       messages.push(message);
@@ -57,7 +67,10 @@ async function startWorkers(t: Test, data: () => ProbeData = () => ({}), stuckAf
       `healthy ${times} times`,
       () => states.filter((state) => state === 'probe healthy').length === times,
     );
-  return { workers, history, add, states, messages, logged, until, healthy, call: client(connection, probe) };
+  return {
+    ...{ workers, history, add, states, messages, logged, hanging, until, healthy },
+    call: client(connection, probe),
+  };
 }
 
 void t.test('a worker serves, and stops when it is told to', async (t) => {
@@ -146,6 +159,28 @@ void t.test('a worker whose event loop does not turn is ended and started again'
   await t.rejects(call.block({ forMs: 60_000 }), { code: 'UNAVAILABLE' });
   await healthy(2);
   t.ok(messages.some((message) => /its event loop has not turned for \d+\.\d s/.test(message)));
+});
+
+void t.test('a worker that hangs in a system call is told of, and holds up no stop', async (t) => {
+  const { workers, add, hanging, states, logged, until, healthy, call } = await startWorkers(
+    ...[t, () => ({}), 5_000, 100],
+  );
+  const fifo = path.join(t.testdir(), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  add('probe');
+  await healthy(1);
+  void call.openFifo({ path: fifo }).catch(() => undefined);
+  await until('that it hangs', () => hanging.length > 0);
+  t.same([hanging, hangingThreads()], [['probe'], ['probe']]);
+  t.match(logged.at(-1), /"level":60.*it hangs in a system call/);
+  t.notMatch(states.join(), /backoff/, 'it cannot be started again');
+
+  await workers.stop();
+  t.equal(states.at(-1), 'probe stopped');
+  t.same(hangingThreads(), ['probe'], 'who has stopped it can ask');
+  // Opened for writing, the FIFO can be opened for reading.
+  closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+  await until('its end', () => hangingThreads().length === 0);
 });
 
 void t.test('a worker whose setup fails is tried again, later each time', async (t) => {

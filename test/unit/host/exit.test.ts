@@ -1,3 +1,7 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import t, { type Test } from 'tap';
 import { exitCodes, fail } from '../../../src/host/exit.js';
 import { HamletError } from '../../../src/lib/errors.js';
@@ -49,5 +53,38 @@ void t.test('a stop that was asked for is no failure', async (t) => {
   t.match(failed(t, new HamletError('INTERNAL', 'etcd is still there'), stop.signal), {
     code: exitCodes.failure,
     text: /etcd is still there/,
+  });
+});
+
+/** Runs what ends with `endProcess`, and tells how it did. */
+async function end(code: string) {
+  const exitModule = new URL('../../../src/host/exit.js', import.meta.url).href;
+  const script = `import fs from 'node:fs'; import { endProcess } from ${JSON.stringify(exitModule)}; ${code}`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  child.stderr.on('data', (data: Buffer) => (text += data.toString()));
+  const [exitCode, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  return { exitCode, signal, text };
+}
+
+void t.test('a process ends with its exit code, and waits for what is under way on the disk', async (t) => {
+  t.same(await end('await endProcess(3);'), { exitCode: 3, signal: null, text: '' });
+  const file = path.join(t.testdir({ file: 'old' }), 'file');
+  const write = `fs.writeFile(${JSON.stringify(file)}, 'x'.repeat(1_000_000), () => undefined);`;
+  t.same(await end(`${write} await endProcess(4);`), { exitCode: 4, signal: null, text: '' });
+  t.equal(readFileSync(file).length, 1_000_000);
+});
+
+void t.test('a process whose disk does not answer ends as well, and says why', async (t) => {
+  const fifo = path.join(t.testdir(), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  // As a read does of a disk that hangs, this never comes back: nobody writes to it.
+  const hang = `fs.open(${JSON.stringify(fifo)}, 'r', () => undefined);`;
+  t.same(await end(`${hang} await endProcess(3, 100);`), {
+    exitCode: null,
+    signal: 'SIGKILL',
+    text: 'hamlet: a file operation hangs in a system call, as on a disk that does not answer: this process ends with SIGKILL\n',
   });
 });

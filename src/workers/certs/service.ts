@@ -1,24 +1,20 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import type { CallContext, Handlers } from '../../ipc/contract.js';
 import { deadlineOf } from '../../ipc/deadline.js';
-import { roleGroups } from '../../ipc/debug-roles.js';
-import type { Caller, certs, EncryptionProgress, Holder } from '../../ipc/services/certs.js';
+import type { certs, EncryptionProgress, Holder } from '../../ipc/services/certs.js';
 import type { ConditionUpdate } from '../../ipc/services/host.js';
-import type { JobPool } from '../../jobs/pool.js';
 import { HamletError, messageOf } from '../../lib/errors.js';
 import { deadline } from '../../lib/time.js';
 import type { WorkerName } from '../../lib/names.js';
 import type { Lifetimes } from '../../platform/lifetimes.js';
 import type { AuditTrail } from './audit.js';
-import { bundle, credentialFiles } from './credentials.js';
-import { refusalOf, type IssuePolicy } from './issue-policy.js';
+import { credentialFiles } from './credentials.js';
+import { DebugCredentials, type DebugCredentialsOptions } from './debug-credentials.js';
 import { isOverdue, isPending, type Encryption } from './encryption.js';
-import { issueClient } from './issue.js';
-import { kubeconfig } from './kubeconfig.js';
 import { describeKey, listCertificates } from './list.js';
 import { notAfterMs, type Pki } from './pki.js';
-import { authorityNames, client, type NodeFacts, type Profile } from './profiles.js';
+import { authorityNames, type NodeFacts } from './profiles.js';
 import type { RotationControl } from './rotation-control.js';
 import { describeRotation } from './rotation.js';
 
@@ -37,9 +33,6 @@ interface Renewal {
   readonly overdue: boolean;
 }
 
-type ClientRequest = Parameters<Handlers<typeof certs>['debugClient']>[0];
-type DebugRequest = Parameters<Handlers<typeof certs>['debugKubeconfig']>[0];
-
 /**
  * A wait ends this long before the caller's deadline, so that it hears what is missing and not just "too late": a tenth
  * of the time that the caller gave, within these bounds, because a machine that is busy is late by more than usual.
@@ -49,14 +42,20 @@ const answerMarginMs = { least: 200, most: 1_000 };
 /** How often those who follow the renewals are reminded, in milliseconds. */
 const reminderMs = 10 * 60_000;
 
+export interface CertsServiceOptions extends DebugCredentialsOptions {
+  readonly rotation: RotationControl;
+  /** Below this each component finds its secrets in a folder of its name. */
+  readonly secretsFolder: string;
+  readonly checkSecrets: CheckSecrets;
+}
+
 /** The `certs` service: hands out what the PKI holds, to those who may have it. */
 export class CertsService {
   readonly handlers: Handlers<typeof certs>;
-  readonly #jobs: JobPool;
+  readonly #debugCredentials: DebugCredentials;
   readonly #apiserverPort: number;
   readonly #lifetimes: Lifetimes;
   readonly #facts: NodeFacts;
-  readonly #policy: IssuePolicy;
   readonly #audit: AuditTrail;
   readonly #now: () => number;
   readonly #rotation: RotationControl;
@@ -67,24 +66,11 @@ export class CertsService {
   #revision = Date.now();
   #state: PkiState = { kind: 'waiting', reason: 'Starting', message: 'the certs worker is starting' };
 
-  constructor(options: {
-    readonly jobs: JobPool;
-    readonly apiserverPort: number;
-    readonly lifetimes: Lifetimes;
-    readonly facts: NodeFacts;
-    readonly policy: IssuePolicy;
-    readonly audit: AuditTrail;
-    readonly now: () => number;
-    readonly rotation: RotationControl;
-    /** Below this each component finds its secrets in a folder of its name. */
-    readonly secretsFolder: string;
-    readonly checkSecrets: CheckSecrets;
-  }) {
-    this.#jobs = options.jobs;
+  constructor(options: CertsServiceOptions) {
+    this.#debugCredentials = new DebugCredentials(options);
     this.#apiserverPort = options.apiserverPort;
     this.#lifetimes = options.lifetimes;
     this.#facts = options.facts;
-    this.#policy = options.policy;
     this.#audit = options.audit;
     this.#now = options.now;
     this.#rotation = options.rotation;
@@ -93,8 +79,14 @@ export class CertsService {
     this.handlers = {
       credentials: async ({ holder }, context) => this.#credentials(holder, context),
       renewals: (_request, { signal }) => this.#renewals(signal),
-      debugKubeconfig: async (request, context) => this.#debugKubeconfig(request, context),
-      debugClient: async (request, context) => this.#debugClient(request, context),
+      debugKubeconfig: async (request, { source, signal }) => {
+        allow(source, 'debugKubeconfig', ['debug']);
+        return this.#debugCredentials.kubeconfig(() => this.#readyNow(), request, signal);
+      },
+      debugClient: async (request, { source, signal }) => {
+        allow(source, 'debugClient', ['debug']);
+        return this.#debugCredentials.client(this.#readyNow(), request, signal);
+      },
       issued: ({ last }, { source }) => {
         allow(source, 'issued', ['debug']);
         return { credentials: this.#audit.last(last) };
@@ -178,78 +170,6 @@ export class CertsService {
     }
   }
 
-  async #debugKubeconfig(request: DebugRequest, { source, signal }: CallContext) {
-    allow(source, 'debugKubeconfig', ['debug']);
-    const { id, groups, caller } = request;
-    if ([id, ...groups].some((text) => /\p{Cc}/u.test(text))) {
-      throw new HamletError('INVALID_ARGUMENT', 'a name holds a control character');
-    }
-    const refusal = refusalOf(this.#policy, id, groups);
-    if (refusal !== undefined) {
-      const { setting, message } = refusal;
-      this.#audit.add({
-        atMs: this.#now(),
-        caller,
-        id,
-        groups,
-        serial: '',
-        expiresAtMs: 0,
-        refused: setting,
-      });
-      throw new HamletError('PERMISSION_DENIED', message);
-    }
-    const pki = this.#readyNow();
-    const issued = await this.#issueClient(pki, client(id, groups), request.ttlSeconds, caller, signal);
-    return {
-      kubeconfig: kubeconfig({
-        // Whoever asks from another machine cannot reach this one's loopback.
-        address: caller.transport === 'tls' ? this.#facts.nodeAddresses[0] : undefined,
-        port: this.#apiserverPort,
-        user: id,
-        authority: bundle(pki, 'id-ca'),
-        client: issued,
-      }),
-      expiresAtMs: issued.expiresAtMs,
-    };
-  }
-
-  async #debugClient(request: ClientRequest, { source, signal }: CallContext) {
-    allow(source, 'debugClient', ['debug']);
-    const { name, role, caller } = request;
-    const pki = this.#readyNow();
-    const profile: Profile = { ...client(name, [roleGroups[role]]), issuer: 'debug-ca' };
-    const issued = await this.#issueClient(pki, profile, request.ttlSeconds, caller, signal);
-    const { certificate, privateKey, expiresAtMs } = issued;
-    return { pem: `${certificate}${privateKey}${bundle(pki, 'debug-ca')}`, expiresAtMs };
-  }
-
-  /** Issues a certificate that is kept nowhere, and puts it on record. */
-  async #issueClient(
-    pki: Pki,
-    profile: Profile,
-    ttlSeconds: number | undefined,
-    caller: Caller,
-    signal: AbortSignal,
-  ) {
-    const lifetimeMs = ttlSeconds === undefined ? this.#lifetimes.debugMs : ttlSeconds * 1_000;
-    if (lifetimeMs > this.#lifetimes.debugMaxMs) {
-      const most = this.#lifetimes.debugMaxMs / 1_000;
-      throw new HamletError('INVALID_ARGUMENT', `a debug certificate lasts ${most} seconds at most`);
-    }
-    const nowMs = this.#now();
-    const issued = await issueClient(this.#jobs, pki.authorities, profile, { nowMs, lifetimeMs }, signal);
-    // A certificate knows whole seconds.
-    const expiresAtMs = Math.floor(issued.notAfterMs / 1_000) * 1_000;
-    const serial = new X509Certificate(issued.certificate).serialNumber.toLowerCase();
-    const { commonName: id, organizations } = profile;
-    this.#audit.add({ atMs: nowMs, caller, id, groups: [...organizations], serial, expiresAtMs });
-    return {
-      certificate: pem('CERTIFICATE', issued.certificate),
-      privateKey: pem('PRIVATE KEY', issued.privateKey),
-      expiresAtMs,
-    };
-  }
-
   #readyNow(): Pki {
     const state = this.#state;
     if (state.kind !== 'ready') throw unready(state);
@@ -311,13 +231,4 @@ function allow(source: string, method: string, callers: readonly WorkerName[]): 
 function unready(state: Exclude<PkiState, { kind: 'ready' }>, cause?: unknown): HamletError {
   if (state.kind === 'refused') return state.error;
   return new HamletError('UNAVAILABLE', `there is no PKI yet: ${state.message}`, { cause });
-}
-
-/** RFC 7468: base64 in lines of 64 characters. */
-function pem(label: string, der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }

@@ -36,7 +36,7 @@ export async function endProcess(exitCode: number, patienceMs = diskPatienceMs):
     if (await ended.catch(() => false)) process.exit(exitCode);
   }
   const who = threads.length === 0 ? 'a file operation' : `the thread ${threads.join(', ')}`;
-  killProcess(`${who} hangs in a system call, as on a disk that does not answer`);
+  killProcess(`${who} hangs in a system call, as on a disk that does not answer (see dmesg)`);
 }
 
 /** Kills this process, because nothing else can end it, and says why. What it supervises goes on. */

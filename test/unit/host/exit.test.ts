@@ -85,6 +85,6 @@ void t.test('a process whose disk does not answer ends as well, and says why', a
   t.same(await end(`${hang} await endProcess(3, 100);`), {
     exitCode: null,
     signal: 'SIGKILL',
-    text: 'hamlet: a file operation hangs in a system call, as on a disk that does not answer: this process ends with SIGKILL\n',
+    text: 'hamlet: a file operation hangs in a system call, as on a disk that does not answer (see dmesg): this process ends with SIGKILL\n',
   });
 });

@@ -128,7 +128,10 @@ function tableLength(limits: RingLimits): number {
 /** Makes the memory of an empty ring whose first line will have the number `firstSequence`. */
 export function createRingMemory(limits: RingLimits, firstSequence: number): RingMemory {
   const pages = Math.floor(limits.maxBytes / limits.pageBytes);
-  if (pages > 65_535 || pages * limits.pageBytes < 2 * limits.maxLineBytes + limits.pageBytes) {
+  const isPower = Number.isInteger(Math.log2(limits.pageBytes));
+  const bytes = pages * limits.pageBytes;
+  // Positions are compared as signed numbers of 32 bits.
+  if (!isPower || pages > 65_535 || bytes < 2 * limits.maxLineBytes + limits.pageBytes || bytes >= 2 ** 31) {
     throw new RangeError(`a ring cannot have ${pages} pages of ${limits.pageBytes} bytes`);
   }
   const tableBytes = tableLength(limits) * 2;

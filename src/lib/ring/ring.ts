@@ -18,7 +18,8 @@ const asItIs: WrapView = (view) => view;
 /**
  * The last lines of one log: an arena of pages for the bytes and an index for the rest, both in shared memory.
  *
- * Logical positions only grow; the page table says which page of the arena a position lies on. A page that holds no
+ * Logical positions only grow, modulo 2^32, and are signed, so that V8 computes with them as the processor does, however
+ * much was written; the page table says which page of the arena a position lies on. A page that holds no
  * line any more is used again, so the arena is as large as its lines have needed at most, and never moves.
  *
  * There is one writer, and the order of its stores is what makes its death harmless: `first` moves up before anything
@@ -36,12 +37,15 @@ export class Ring {
   readonly #index: Uint32Array;
   readonly #indexBytes: Buffer;
   readonly #maxPages: number;
+  /** A position is the number of a page, shifted so far, and the offset in it. */
+  readonly #pageShift: number;
+  readonly #offsetMask: number;
   #bytes: Buffer;
   #freePages: number[] = [];
-  /** Positions of the first line and of the line to come; the pages up to the latter's are mapped. */
+  /** Positions of the first line, of the line to come, and behind the last page that is mapped. */
   #tail = 0;
   #head = 0;
-  #mappedPages = 0;
+  #mappedEnd = 0;
 
   /** Takes up a ring as its last writer left it. */
   constructor(memory: RingMemory, wrap: WrapView = asItIs) {
@@ -54,6 +58,8 @@ export class Ring {
     this.#index = wrap(views.index);
     this.#indexBytes = bytesOf(views.index);
     this.#maxPages = Math.floor(this.limits.maxBytes / this.limits.pageBytes);
+    this.#pageShift = Math.log2(this.limits.pageBytes);
+    this.#offsetMask = this.limits.pageBytes - 1;
     this.maxBatchBytes = (this.#maxPages - 1) * this.limits.pageBytes;
     this.#bytes = wrap(Buffer.from(memory.pages, 0, memory.pages.byteLength));
     this.recover();
@@ -87,10 +93,10 @@ export class Ring {
   /** Finds the ends and the free pages again from what is in the shared memory. */
   recover(): void {
     this.#tail = this.#start(this.first);
-    this.#head = this.#tail + ((this.#start(this.written) - this.#tail) >>> 0);
-    this.#mappedPages = Math.ceil(this.#head / this.limits.pageBytes);
+    this.#head = this.#start(this.written);
+    this.#mappedEnd = this.#pageOf(this.#head + this.#offsetMask);
     const used = new Set<number>();
-    for (let page = this.#page(this.#tail); page < this.#mappedPages; page += 1)
+    for (let page = this.#pageOf(this.#tail); page !== this.#mappedEnd; page = this.#pageBehind(page))
       used.add(this.#physical(page));
     const claimed = this.#memory.pages.byteLength / this.limits.pageBytes;
     this.#freePages = [];
@@ -112,7 +118,7 @@ export class Ring {
     const monotonicLow = stamp.monotonicUs % 2 ** 32;
     const high = Math.floor(stamp.wallMs / 2 ** 32) * 65_536 + Math.floor(stamp.monotonicUs / 2 ** 32);
     const run = stamp.run * 4 + (stamp.source === 'stderr' ? 2 : 0) + (stamp.isCut ? 1 : 0);
-    const head = this.#head % 2 ** 32;
+    const head = this.#head;
     const index = this.#index;
     let at = this.#slot(written);
     for (let i = 0; i < count; i += 1) {
@@ -121,7 +127,7 @@ export class Ring {
       index[at + lineWord.high] = high;
       index[at + lineWord.run] = run;
       at = at + lineWords === index.length ? 0 : at + lineWords;
-      index[at + lineWord.start] = head + (ends[i] ?? 0);
+      index[at + lineWord.start] = (head + (ends[i] ?? 0)) | 0;
     }
     return written + count;
   }
@@ -129,7 +135,7 @@ export class Ring {
   /** Makes all lines up to `written` count. The same value again changes nothing. */
   commit(written: number): void {
     this.#control[ringWord.written] = written;
-    this.#head += (this.#start(written) - this.#head) >>> 0;
+    this.#head = this.#start(written);
   }
 
   /**
@@ -145,8 +151,7 @@ export class Ring {
     this.#copyIndex(this.#slot(begin), bytesOf(index));
     // What lies behind the start of the line to come is of a line that was overwritten.
     index.fill(0, count * lineWords + 1);
-    const position = this.#tail + ((this.#start(begin) - this.#tail) >>> 0);
-    this.#copyOut(position, data);
+    this.#copyOut(this.#start(begin), data);
     return new LineBlock(begin, count, index, data);
   }
 
@@ -163,43 +168,59 @@ export class Ring {
     return low;
   }
 
-  #page(position: number): number {
-    return Math.floor(position / this.limits.pageBytes);
+  /** Where the page of a position begins. */
+  #pageOf(position: number): number {
+    return position & ~this.#offsetMask;
   }
 
-  #physical(page: number): number {
-    return this.#table[page % this.#table.length] ?? 0;
+  #pageBehind(page: number): number {
+    return (page + this.limits.pageBytes) | 0;
+  }
+
+  /** Which page of the arena the page of a position is. */
+  #physical(position: number): number {
+    return this.#table[this.#entry(position)] ?? 0;
+  }
+
+  #entry(position: number): number {
+    return (position >>> this.#pageShift) & (this.#table.length - 1);
   }
 
   #slot(sequence: number): number {
     return (sequence % (this.limits.maxLines + 1)) * lineWords;
   }
 
-  /** The line's start modulo 2^32. */
+  /** Where the line starts. */
   #start(sequence: number): number {
-    return this.#index[this.#slot(sequence) + lineWord.start] ?? 0;
+    return (this.#index[this.#slot(sequence) + lineWord.start] ?? 0) | 0;
   }
 
   /** Gives up old lines until those below number `end` and `bytes` more bytes fit, and maps the pages for them. */
   #reserve(end: number, bytes: number): void {
     const { first, written } = this;
-    const lastPage = this.#page(this.#head + bytes - 1);
+    const last = (this.#head + bytes - 1) | 0;
     let kept = Math.max(first, end - this.limits.maxLines);
-    let tail = this.#tail + ((this.#start(kept) - this.#tail) >>> 0);
-    while (kept < written && lastPage - this.#page(tail) >= this.#maxPages) {
-      kept += 1;
-      tail = this.#tail + ((this.#start(kept) - this.#tail) >>> 0);
-    }
+    while (kept < written && this.#pagesBetween(this.#start(kept), last) >= this.#maxPages) kept += 1;
     if (kept !== first) {
       this.#control[ringWord.first] = kept;
-      const end = Math.min(this.#page(tail), this.#mappedPages);
-      for (let page = this.#page(this.#tail); page < end; page += 1)
+      const tail = this.#start(kept);
+      // Where no line is left, the page of the line to come may not be mapped yet.
+      for (
+        let page = this.#pageOf(this.#tail);
+        page !== this.#pageOf(tail) && page !== this.#mappedEnd;
+        page = this.#pageBehind(page)
+      )
         this.#freePages.push(this.#physical(page));
       this.#tail = tail;
     }
-    for (; this.#mappedPages <= lastPage; this.#mappedPages += 1) {
-      this.#table[this.#mappedPages % this.#table.length] = this.#claimPage();
+    for (; ((last - this.#mappedEnd) | 0) >= 0; this.#mappedEnd = this.#pageBehind(this.#mappedEnd)) {
+      this.#table[this.#entry(this.#mappedEnd)] = this.#claimPage();
     }
+  }
+
+  /** How many pages further the page of `to` is than that of `from`. */
+  #pagesBetween(from: number, to: number): number {
+    return (this.#pageOf(to) - this.#pageOf(from)) >>> this.#pageShift;
   }
 
   #claimPage(): number {
@@ -215,13 +236,13 @@ export class Ring {
   #copyIn(position: number, part: Uint8Array): number {
     const { pageBytes } = this.limits;
     for (let done = 0; done < part.length;) {
-      const offset = (position + done) % pageBytes;
+      const offset = (position + done) & this.#offsetMask;
       const size = Math.min(pageBytes - offset, part.length - done);
-      const target = this.#physical(this.#page(position + done)) * pageBytes + offset;
+      const target = this.#physical(position + done) * pageBytes + offset;
       copyBytes(this.#bytes, target, part.subarray(done, done + size));
       done += size;
     }
-    return position + part.length;
+    return (position + part.length) | 0;
   }
 
   /** Copies words of the index from word `at` on, which go on at its beginning. */
@@ -235,9 +256,9 @@ export class Ring {
   #copyOut(position: number, data: Buffer): void {
     const { pageBytes } = this.limits;
     for (let done = 0; done < data.length;) {
-      const offset = (position + done) % pageBytes;
+      const offset = (position + done) & this.#offsetMask;
       const size = Math.min(pageBytes - offset, data.length - done);
-      const from = this.#physical(this.#page(position + done)) * pageBytes + offset;
+      const from = this.#physical(position + done) * pageBytes + offset;
       copyBytes(data, done, this.#bytes.subarray(from, from + size));
       done += size;
     }

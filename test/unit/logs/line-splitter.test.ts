@@ -5,6 +5,9 @@ import {
   createPipeMemory,
   createRingMemory,
   defaultRingLimits,
+  lineWord,
+  lineWords,
+  ringViews,
   type PipeMemory,
   type RingLimits,
   type RingMemory,
@@ -54,9 +57,16 @@ interface Memory {
   readonly pipe: PipeMemory;
 }
 
-function makeMemory(of: RingLimits, firstSequence: number): Memory {
-  return { ring: createRingMemory(of, firstSequence), pipe: createPipeMemory(of, landing) };
+/** A ring into which `before` bytes, whole pages, have been written already. */
+function makeMemory(of: RingLimits, firstSequence: number, before = 0): Memory {
+  const ring = createRingMemory(of, firstSequence);
+  const slot = (firstSequence % (of.maxLines + 1)) * lineWords;
+  ringViews(ring).index[slot + lineWord.start] = before;
+  return { ring, pipe: createPipeMemory(of, landing) };
 }
+
+/** Positions that wrap around, or change their sign, within the ring's first rounds. */
+const before = fc.constantFrom(0, 2 ** 31 - 512, 2 ** 32 - 512);
 
 function open(memory: Memory, wrap?: WrapView): { ring: Ring; splitter: LineSplitter } {
   const ring = new Ring(memory.ring, wrap);
@@ -107,27 +117,33 @@ function check(ring: Ring, model: Model, firstSequence: number): void {
 
 void t.test('any bytes in any chunks, any bounds, any restarts: the lines of the model', (t) => {
   fc.assert(
-    fc.property(limits, steps, fc.constantFrom(0, 1, 2 ** 32, 2 ** 45 + 3), (of, given, firstSequence) => {
-      const memory = makeMemory(of, firstSequence);
-      const model = new Model(of.maxLineBytes);
-      let { ring, splitter } = open(memory);
-      let run = 1;
-      splitter.recover(run);
-      for (const step of given) {
-        if (step === 'end of run') {
-          splitter.flush(run);
-          model.flush(run);
-          run += 1;
-        } else if (step === 'new reader') {
-          ({ ring, splitter } = open(memory));
-          splitter.recover(run);
-        } else {
-          receive(splitter, step.bytes, run);
-          model.write(step.bytes, run);
+    fc.property(
+      limits,
+      steps,
+      fc.constantFrom(0, 1, 2 ** 32, 2 ** 45 + 3),
+      before,
+      (of, given, firstSequence, bytes) => {
+        const memory = makeMemory(of, firstSequence, bytes);
+        const model = new Model(of.maxLineBytes);
+        let { ring, splitter } = open(memory);
+        let run = 1;
+        splitter.recover(run);
+        for (const step of given) {
+          if (step === 'end of run') {
+            splitter.flush(run);
+            model.flush(run);
+            run += 1;
+          } else if (step === 'new reader') {
+            ({ ring, splitter } = open(memory));
+            splitter.recover(run);
+          } else {
+            receive(splitter, step.bytes, run);
+            model.write(step.bytes, run);
+          }
+          check(ring, model, firstSequence);
         }
-        check(ring, model, firstSequence);
-      }
-    }),
+      },
+    ),
     { numRuns: 1_000 },
   );
   t.end();
@@ -142,9 +158,9 @@ void t.test(
     );
     const step = fc.tuple(chunk, reads);
     fc.assert(
-      fc.property(limits, fc.array(step, { maxLength: 30, size: 'max' }), (of, given) => {
+      fc.property(limits, fc.array(step, { maxLength: 30, size: 'max' }), before, (of, given, bytes) => {
         const first = 2 ** 32;
-        const { ring, splitter } = open(makeMemory(of, first));
+        const { ring, splitter } = open(makeMemory(of, first, bytes));
         const model = new Model(of.maxLineBytes);
         const positions = [first, first, first, first];
         for (const [bytes, readsThen] of given) {

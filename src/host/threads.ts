@@ -173,6 +173,11 @@ export class Thread {
     });
   }
 
+  /** Whether it was ended by force and has not ended. */
+  get hangs(): boolean {
+    return hanging.has(this);
+  }
+
   /** Asks the worker to stop, and ends it by force after `patienceMs`. Gives how it ended. */
   async stop(patienceMs: number): Promise<ThreadExit> {
     this.#ending ??= 'stopped';

@@ -56,8 +56,6 @@ export class Workers {
   readonly #tree = new Tree([], Math.random);
   readonly #specs = new Map<string, WorkerSpec>();
   readonly #threads = new Map<string, Thread>();
-  /** Those of them that were ended and do not end. */
-  readonly #hanging = new Set<string>();
   readonly #reported = new Map<string, State>();
   readonly #restarts = new RestartTracker();
   readonly #written = new WeakMap<OpenRestart, number>();
@@ -93,7 +91,7 @@ export class Workers {
   async stop(): Promise<void> {
     const stopped = new Promise<void>((resolve) => (this.#allStopped = resolve));
     this.#handle({ kind: 'stop' });
-    for (const name of this.#hanging) this.#ended(name, terminated);
+    for (const { name, hangs } of [...this.#threads.values()]) if (hangs) this.#ended(name, terminated);
     await stopped;
     clearTimeout(this.#wake);
   }
@@ -181,7 +179,6 @@ export class Workers {
 
   #ended(name: string, cause: Cause): void {
     this.#threads.delete(name);
-    this.#hanging.delete(name);
     this.#noteEnd(name);
     this.#handle({ kind: 'ended', name, cause });
   }
@@ -193,7 +190,6 @@ export class Workers {
       { worker: name },
       `worker ${name}: it does not end, not by force either: it hangs in a system call`,
     );
-    this.#hanging.add(name);
     if (this.#allStopped === undefined) onHanging?.(name);
     else this.#ended(name, terminated);
   }

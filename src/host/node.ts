@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { componentNames, type WorkerName } from '../lib/names.js';
 import { HamletError, messageOf } from '../lib/errors.js';
 import { ensureFolder } from '../lib/files.js';
+import { abortable } from '../lib/time.js';
 import { deferred } from '../ipc/deferred.js';
 import { connect } from '../ipc/connection.js';
 import { serve } from '../ipc/server.js';
@@ -283,7 +283,7 @@ export async function runNode(options: NodeOptions): Promise<Outcome> {
     else await endTheRest(children, log);
     report.close();
     // A disk that hangs holds up nobody's end.
-    await Promise.race([history.written(), delay(historyPatienceMs, undefined, { ref: false })]);
+    await abortable(history.written(), AbortSignal.timeout(historyPatienceMs)).catch(() => undefined);
     await logKeeper.stop();
     await connection.close();
     await router.close();
